@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What all parts of dsm-cluster use."""
+
+import ctypes
+import os
+import signal
+import sys
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+BUILD = os.environ.get("DSM_BUILD", os.path.join(HERE, "..", "build"))
+
+
+class ClusterError(Exception):
+    """The cluster, not the command, failed."""
+
+
+def say(text):
+    """Progress and complaints, beside the nodes' output."""
+    sys.stderr.write(f"dsm-cluster: {text}\n")
+    sys.stderr.flush()
+
+
+def die_with_parent():
+    """In a child: SIGKILL when the parent is gone."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
