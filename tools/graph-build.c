@@ -175,7 +175,7 @@ static const char *parse_stanza(const char *p, struct entry *entry)
 {
 	*entry = (struct entry){ 0 };
 	while (*p && *p != '\n') {
-		const char *end = p + strcspn(p, "\n");
+		const char *end = strchrnul(p, '\n');
 
 		(void)(field(p, end, "Package", &entry->name) ||
 		       field(p, end, "Version", &entry->version) ||
@@ -201,6 +201,11 @@ static void index_add(struct index *index, const struct entry *entry)
 	index->entries[index->nr++] = *entry;
 }
 
+static bool ends_name(char c)
+{
+	return c == ' ' || c == ':' || c == '(' || c == ',' || c == '|';
+}
+
 /*
  * The next name of a relation field: "a:any (>= 1) | b, c".  Returns the
  * character that ends it, ',' or '|' or 0, or -1 if nothing is left.
@@ -217,7 +222,7 @@ static int next_name(struct text *field, struct text *name)
 	if (p == end)
 		return -1;
 	name->start = p;
-	while (p < end && !strchr(" :(,|", *p))
+	while (p < end && !ends_name(*p))
 		p++;
 	name->len = (size_t)(p - name->start);
 	for (stop = p; stop < end && *stop != ',' && *stop != '|'; stop++)
