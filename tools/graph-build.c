@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "graph.h"
 
@@ -131,27 +132,17 @@ static const char *arena_string(struct arenas *arenas, struct text text)
 static char *read_file(const char *path)
 {
 	FILE *file = fopen(path, "re");
-	char *text = NULL;
-	size_t room = 0;
-	size_t len = 0;
-	size_t n;
+	struct stat st;
+	char *text;
+	size_t len;
 
-	if (!file)
+	if (!file || fstat(fileno(file), &st))
 		die("%s: %s", path, strerror(errno));
-	do {
-		if (len + 1 >= room) {
-			room = room ? room * 2 : 1 << 20;
-			text = realloc(text, room);
-			if (!text)
-				die("no memory for %s", path);
-		}
-		n = fread(text + len, 1, room - len - 1, file);
-		len += n;
-	} while (n);
-	if (ferror(file))
-		die("%s: %s", path, strerror(errno));
+	text = xcalloc((size_t)st.st_size + 1, 1);
+	len = fread(text, 1, (size_t)st.st_size, file);
+	if (len != (size_t)st.st_size)
+		die("%s: cannot be read", path);
 	fclose(file);
-	text[len] = '\0';
 	return text;
 }
 
@@ -173,7 +164,7 @@ static bool field(const char *line, const char *end, const char *name,
 /* Lines that continue a field begin with a blank: not one of ours is folded. */
 static const char *parse_stanza(const char *p, struct entry *entry)
 {
-	*entry = (struct entry){ 0 };
+	*entry = (struct entry){ .version = { "", 0 } };
 	while (*p && *p != '\n') {
 		const char *end = strchrnul(p, '\n');
 
