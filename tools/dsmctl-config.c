@@ -78,13 +78,13 @@ bool config_read(int dir, char *value, size_t size, const char *fmt, ...)
 	return true;
 }
 
-bool config_read_links(int dir, uint32_t node, link_states states)
+bool config_read_links(int dir, uint32_t node, struct link_states *states)
 {
 	char text[ATTR_BYTES];
 	char *rest;
 	char *line;
 
-	memset(states, 0, sizeof(link_states));
+	memset(states, 0, sizeof(*states));
 	if (!config_read(dir, text, sizeof(text), "nodes/%" PRIu32 "/links",
 			 node))
 		return false;
@@ -97,7 +97,8 @@ bool config_read_links(int dir, uint32_t node, link_states states)
 			continue;
 		*state++ = '\0';
 		if (device_parse_node(line, &peer))
-			snprintf(states[peer], LINK_STATE_BYTES, "%s", state);
+			snprintf(states->of[peer], LINK_STATE_BYTES, "%s",
+				 state);
 	}
 	return true;
 }
@@ -273,16 +274,16 @@ static int config_create(const struct cluster *c)
 static unsigned int links_missing(int dir, const struct cluster *c, bool print)
 {
 	unsigned int missing = 0;
-	link_states states;
+	struct link_states states;
 	unsigned int i;
 	unsigned int j;
 
 	for (i = 0; i < c->nr_nodes; i++) {
 		if (!c->nodes[i].local)
 			continue;
-		config_read_links(dir, c->nodes[i].id, states);
+		config_read_links(dir, c->nodes[i].id, &states);
 		for (j = 0; j < c->nr_nodes; j++) {
-			const char *state = states[c->nodes[j].id];
+			const char *state = states.of[c->nodes[j].id];
 
 			if (!strcmp(state, "up"))
 				continue;

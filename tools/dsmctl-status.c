@@ -10,16 +10,16 @@
 static void print_links(int dir, uint32_t node)
 {
 	const char *separator = "";
-	link_states states;
+	struct link_states states;
 	uint32_t peer;
 
-	if (!config_read_links(dir, node, states))
+	if (!config_read_links(dir, node, &states))
 		return;
 	printf("links of node %" PRIu32 ": ", node);
 	for (peer = 0; peer < DSM_MAX_NODES; peer++) {
-		if (!states[peer][0])
+		if (!states.of[peer][0])
 			continue;
-		printf("%s%" PRIu32 " %s", separator, peer, states[peer]);
+		printf("%s%" PRIu32 " %s", separator, peer, states.of[peer]);
 		separator = ", ";
 	}
 	putchar('\n');

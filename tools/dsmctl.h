@@ -74,8 +74,11 @@ bool config_read(int dir, char *value, size_t size, const char *fmt, ...)
 
 /* States of a local node's links, "" for nodes that are not configured. */
 #define LINK_STATE_BYTES 16
-typedef char link_states[DSM_MAX_NODES][LINK_STATE_BYTES];
-bool config_read_links(int dir, uint32_t node, link_states states);
+struct link_states {
+	char of[DSM_MAX_NODES][LINK_STATE_BYTES]; /* by node */
+};
+
+bool config_read_links(int dir, uint32_t node, struct link_states *states);
 
 int cmd_up(int argc, char **argv);
 int cmd_down(int argc, char **argv);
