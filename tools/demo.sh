@@ -35,7 +35,11 @@ echo "demo: $(grep -c '^Package:' "$dir/data/packages") packages in ${#lists[@]}
 start=$SECONDS
 "$graph" --local "$dir/data/packages" >"$dir/expected"
 "$top/tools/dsm-cluster" --dir "$dir/data" "$@" -- \
-	dsm-graph /data/packages | tee "$dir/output"
+	dsm-graph /data/packages | tee "$dir/output" || {
+	status=$?
+	echo "demo: FAIL: the cluster ended with status $status"
+	exit "$status"
+}
 
 sed -n 's/^1| =/=/p' "$dir/output" >"$dir/result"
 if ! diff -u "$dir/expected" "$dir/result"; then
