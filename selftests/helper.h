@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the suites share: probing an address for a signal, counter deltas,
+ * regions of a test, and workers: processes that are attached to some node and
+ * run functions of the test for it.
+ *
+ * A test itself stays in one process, as a process can be attached once only.
+ * Everything that is to happen on another node, or in a second process of the
+ * same one, is a function that a worker runs.
+ */
+#ifndef HELPER_H
+#define HELPER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <linux/dsm.h>
+
+#include "dsm.h"
+
+/* The cluster that common.sh configures. */
+enum {
+	NODE_HOME = 1,
+	NODE_PEER = 2,
+	NODE_TIGHT = 3, /* TIGHT_CACHE_BYTES for copies, the others plenty */
+	NODE_LAST = NODE_TIGHT,
+	NODE_UNKNOWN = 9,
+};
+
+#define NODE_MEMORY_BYTES (96UL << 20)
+#define TIGHT_CACHE_BYTES (1UL << 20)
+#define CACHE_BYTES (32UL << 20)
+
+#define PAGE_BYTES 4096UL
+#define WAIT_MS 30000 /* bound of everything that should be quick */
+
+/* More rounds under STRESS=1. */
+unsigned int rounds(unsigned int normal);
+uint64_t now_ms(void);
+/* Deterministic, so that a failure can be repeated. */
+uint32_t next_random(uint32_t *state);
+/* Polls for what has no event to wait for; false when @ms passed. */
+bool wait_until(bool (*cond)(void *arg), void *arg, unsigned int ms);
+
+/* Touches one byte; 0, or the signal that the access raised. */
+int probe_read(const void *addr);
+int probe_write(void *addr, unsigned char value);
+/* A repeatable pattern; check returns the offset of the first wrong byte, or -1. */
+uint64_t pattern_word(size_t index, uint32_t seed);
+void pattern_fill(void *addr, size_t bytes, uint32_t seed);
+ssize_t pattern_check(const void *addr, size_t bytes, uint32_t seed);
+bool is_zero(const void *addr, size_t bytes);
+
+/*
+ * A list through all of an arena in random order, linked by plain pointers.
+ * The head, at the arena's start, says what a walk must find.
+ */
+struct chain_cell {
+	struct chain_cell *next;
+	uint64_t value;
+};
+
+struct chain_head {
+	struct chain_cell *first;
+	uint64_t cells;
+	uint64_t sum;
+};
+
+bool chain_build(void *arena, size_t bytes, uint32_t seed);
+/* True if cells and sum are what the head says. */
+bool chain_walk(const struct chain_head *head);
+
+/* Opens /dev/dsm; -errno on failure. */
+int device_open(int flags);
+/* ioctl() that returns 0 or -errno. */
+int request(int fd, unsigned long cmd, void *arg);
+
+struct counters {
+	uint64_t v[DSM_COUNTER_NR];
+};
+
+/* @region 0: of the whole node.  0 or -errno. */
+int counters_read(unsigned int node, uint64_t region, struct counters *out);
+uint64_t counter_now(unsigned int node, enum dsm_counter counter);
+struct counters counters_since(unsigned int node, uint64_t region,
+			       const struct counters *before);
+#define COUNT(c, name) ((c).v[DSM_COUNTER_##name])
+
+/* @name has DSM_NAME_BYTES.  No two tests get the same one. */
+void region_name(char *name);
+/* Looks @name up in the lists of all registrars.  0 or -errno. */
+int region_find(const char *name, struct dsm_region_args *out);
+/* Picks a free name that @registrar keeps.  0 or -errno. */
+int region_name_at(unsigned int registrar, char *name);
+/* What a killed test left behind. */
+void regions_clear(void);
+/* Attaches this process to a node. */
+struct dsm *attach_at(unsigned int node, const char *region, int flags);
+
+/* Runs in a worker; @arg is memory that the test and the worker share. */
+typedef long (*job_fn)(struct dsm *dsm, void *arg);
+
+#define WORKER_ARG_BYTES 65536
+
+struct worker {
+	pid_t pid;
+	int sock;
+	void *arg;
+};
+
+/* @region NULL: does not attach.  0 or -errno, also that of the attachment. */
+int worker_start(struct worker *w, unsigned int node, const char *region,
+		 int flags);
+int worker_post(struct worker *w, job_fn fn);
+/* The job's result; -ETIMEDOUT, or -EPIPE if the worker died. */
+long worker_wait(struct worker *w, unsigned int ms);
+long worker_run(struct worker *w, job_fn fn);
+/* Waits until it sleeps in the kernel. */
+bool worker_sleeps(struct worker *w, const volatile int *entered);
+void worker_stop(struct worker *w);
+
+/* waitpid() with a bound: 0 and *status, or -ETIMEDOUT after killing it. */
+int reap(pid_t pid, int *status, unsigned int ms);
+/* Runs @fn in a forked child; its return value (0..255), or -1. */
+int in_child(int (*fn)(void *arg), void *arg);
+
+#endif /* HELPER_H */
