@@ -239,6 +239,11 @@ struct counters counters_since(unsigned int node, uint64_t region,
 	return c;
 }
 
+void name_copy(char *to, const char *name)
+{
+	snprintf(to, DSM_NAME_BYTES, "%s", name);
+}
+
 void region_name(char *name)
 {
 	static unsigned int serial;
@@ -468,7 +473,7 @@ int reap(pid_t pid, int *status, unsigned int ms)
 int in_child(int (*fn)(void *arg), void *arg)
 {
 	pid_t pid = fork();
-	int status;
+	int status = 0;
 
 	if (pid < 0)
 		return -1;

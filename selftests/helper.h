@@ -88,6 +88,8 @@ struct counters counters_since(unsigned int node, uint64_t region,
 			       const struct counters *before);
 #define COUNT(c, name) ((c).v[DSM_COUNTER_##name])
 
+/* @to has DSM_NAME_BYTES. */
+void name_copy(char *to, const char *name);
 /* @name has DSM_NAME_BYTES.  No two tests get the same one. */
 void region_name(char *name);
 /* Looks @name up in the lists of all registrars.  0 or -errno. */

@@ -86,7 +86,7 @@ static int attach_fd(int fd, unsigned int node, const char *region)
 {
 	struct dsm_attach_args args = { .size = sizeof(args), .node = node };
 
-	strcpy(args.name, region);
+	name_copy(args.name, region);
 	return request(fd, DSM_IOC_ATTACH, &args);
 }
 
@@ -103,7 +103,7 @@ static int publish(int fd, const char *name, const struct dsm_ref *ref)
 {
 	struct dsm_name_args args = { .size = sizeof(args), .ref = *ref };
 
-	strcpy(args.name, name);
+	name_copy(args.name, name);
 	return request(fd, DSM_IOC_PUBLISH, &args);
 }
 
@@ -151,7 +151,7 @@ FIXTURE_SETUP(request)
 		arg->region.node = NODE_HOME;
 		arg->region.mode = variant->cmd == DSM_IOC_REGION_CREATE ? 0600
 									 : 0;
-		strcpy(arg->region.name, self->region);
+		name_copy(arg->region.name, self->region);
 		break;
 	case DSM_IOC_REGION_NEXT: {
 		struct dsm_region_args found;
@@ -163,7 +163,7 @@ FIXTURE_SETUP(request)
 	}
 	case DSM_IOC_ATTACH:
 		arg->attach.node = NODE_HOME;
-		strcpy(arg->attach.name, self->region);
+		name_copy(arg->attach.name, self->region);
 		break;
 	case DSM_IOC_ALLOC:
 		arg->object.ref.size = PAGE_BYTES;
@@ -173,10 +173,10 @@ FIXTURE_SETUP(request)
 		arg->object.ref = self->live;
 		break;
 	case DSM_IOC_PUBLISH:
-		strcpy(arg->name.name, "new");
+		name_copy(arg->name.name, "new");
 		break;
 	case DSM_IOC_LOOKUP:
-		strcpy(arg->name.name, "there");
+		name_copy(arg->name.name, "there");
 		break;
 	}
 }
@@ -402,7 +402,7 @@ TEST_F(device, attach_tells_where_to_map)
 	struct dsm_info info = { .size = sizeof(info) };
 	struct dsm_region_args region;
 
-	strcpy(args.name, self->region);
+	name_copy(args.name, self->region);
 	ASSERT_EQ(0, request(self->fd, DSM_IOC_INFO, &info));
 	ASSERT_EQ(0, request(self->fd, DSM_IOC_ATTACH, &args));
 	ASSERT_EQ(0, region_find(self->region, &region));

@@ -25,7 +25,7 @@ static int attach_fd(int fd, const char *region, struct dsm_attach_args *args)
 {
 	*args = (struct dsm_attach_args){ .size = sizeof(*args),
 					  .node = NODE_HOME };
-	strcpy(args->name, region);
+	name_copy(args->name, region);
 	return request(fd, DSM_IOC_ATTACH, args);
 }
 

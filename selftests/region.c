@@ -53,7 +53,7 @@ static int attempt_child(void *p)
 	fd = device_open(a->open);
 	if (fd < 0)
 		return 254;
-	strcpy(args.name, a->region);
+	name_copy(args.name, a->region);
 	err = -request(fd, DSM_IOC_ATTACH, &args);
 	close(fd);
 	return err;
@@ -248,7 +248,7 @@ TEST_F(region, read_only_file_can_only_read)
 
 	fd = device_open(O_RDONLY);
 	ASSERT_LE(0, fd);
-	strcpy(attach.name, self->name);
+	name_copy(attach.name, self->name);
 	ASSERT_EQ(0, request(fd, DSM_IOC_ATTACH, &attach));
 	object.ref.size = PAGE_BYTES;
 	EXPECT_EQ(-EACCES, request(fd, DSM_IOC_ALLOC, &object));
@@ -256,7 +256,7 @@ TEST_F(region, read_only_file_can_only_read)
 	EXPECT_EQ(-EACCES, request(fd, DSM_IOC_FREE, &object));
 	EXPECT_EQ(-EACCES, request(fd, DSM_IOC_FREEZE, &object));
 	EXPECT_EQ(0, request(fd, DSM_IOC_LOOKUP, &name));
-	strcpy(name.name, "other");
+	name_copy(name.name, "other");
 	EXPECT_EQ(-EACCES, request(fd, DSM_IOC_PUBLISH, &name));
 	close(fd);
 }

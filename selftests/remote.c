@@ -122,7 +122,7 @@ TEST_F(remote, linked_structure_is_walked_by_plain_loads)
 	ASSERT_EQ(0, dsm_freeze(self->dsm, &ref));
 	ASSERT_EQ(0, dsm_publish(self->dsm, "chain", &ref));
 
-	strcpy(self->x->name, "chain");
+	name_copy(self->x->name, "chain");
 	EXPECT_EQ(0, worker_run(&self->peer, look_up_and_walk));
 	/* The same address and handle everywhere. */
 	EXPECT_EQ(arena, self->x->addr);
@@ -144,7 +144,7 @@ TEST_F(remote, every_byte_of_an_odd_size_arrives)
 
 TEST_F(remote, lookup_without_waiting_is_ENOENT)
 {
-	strcpy(self->x->name, "nothing");
+	name_copy(self->x->name, "nothing");
 	EXPECT_EQ(-ENOENT, worker_run(&self->peer, look_up));
 	EXPECT_EQ(NULL, dsm_lookup(self->dsm, "nothing", 0, NULL));
 	EXPECT_EQ(ENOENT, errno);
@@ -152,7 +152,7 @@ TEST_F(remote, lookup_without_waiting_is_ENOENT)
 
 TEST_F(remote, lookup_times_out)
 {
-	strcpy(self->x->name, "nothing");
+	name_copy(self->x->name, "nothing");
 	self->x->timeout_ms = 300;
 	EXPECT_EQ(-ETIMEDOUT, worker_run(&self->peer, look_up));
 	EXPECT_LE(290, self->x->took_ms);
@@ -163,7 +163,7 @@ TEST_F(remote, lookup_waits_for_a_publish)
 {
 	struct dsm_ref ref;
 
-	strcpy(self->x->name, "late");
+	name_copy(self->x->name, "late");
 	self->x->timeout_ms = WAIT_MS;
 	ASSERT_EQ(0, worker_post(&self->peer, look_up));
 	ASSERT_TRUE(worker_sleeps(&self->peer, &self->x->entered));
@@ -189,7 +189,7 @@ static long look_up_with_handler(struct dsm *dsm, void *arg)
 
 TEST_F(remote, lookup_is_interrupted_by_a_signal)
 {
-	strcpy(self->x->name, "nothing");
+	name_copy(self->x->name, "nothing");
 	self->x->timeout_ms = WAIT_MS;
 	ASSERT_EQ(0, worker_post(&self->peer, look_up_with_handler));
 	ASSERT_TRUE(worker_sleeps(&self->peer, &self->x->entered));
@@ -206,7 +206,7 @@ TEST_F(remote, waiting_process_can_be_killed)
 	struct worker next;
 	int status;
 
-	strcpy(self->x->name, "nothing");
+	name_copy(self->x->name, "nothing");
 	self->x->timeout_ms = 10 * WAIT_MS;
 	ASSERT_EQ(0, worker_post(&self->peer, look_up));
 	ASSERT_TRUE(worker_sleeps(&self->peer, &self->x->entered));
@@ -214,7 +214,7 @@ TEST_F(remote, waiting_process_can_be_killed)
 	ASSERT_EQ(0, reap(self->peer.pid, &status, WAIT_MS));
 	self->peer.pid = 0;
 	ASSERT_EQ(0, worker_start(&next, NODE_PEER, self->region, O_RDONLY));
-	strcpy(((struct exchange *)next.arg)->name, "nothing");
+	name_copy(((struct exchange *)next.arg)->name, "nothing");
 	EXPECT_EQ(-ENOENT, worker_run(&next, look_up));
 	worker_stop(&next);
 }
@@ -230,7 +230,7 @@ TEST_F(remote, name_is_taken_for_all_nodes)
 	EXPECT_EQ(EEXIST, errno);
 	/* One object may have two names. */
 	EXPECT_EQ(0, dsm_publish(self->dsm, "two", &ref));
-	strcpy(self->x->name, "one");
+	name_copy(self->x->name, "one");
 	ASSERT_EQ(0, worker_run(&self->peer, look_up));
 	EXPECT_EQ(0, memcmp(&ref, &self->x->ref, sizeof(ref)));
 }
@@ -271,7 +271,7 @@ TEST_F(remote, publish_of_an_unfrozen_object_is_EINVAL)
 	ASSERT_NE(NULL, dsm_alloc(self->dsm, PAGE_BYTES, &ref));
 	EXPECT_EQ(-1, dsm_publish(self->dsm, "live", &ref));
 	EXPECT_EQ(EINVAL, errno);
-	strcpy(self->x->name, "live");
+	name_copy(self->x->name, "live");
 	EXPECT_EQ(-ENOENT, worker_run(&self->peer, look_up));
 }
 
@@ -298,7 +298,7 @@ TEST_F(remote, names_belong_to_their_region)
 	ASSERT_EQ(0, dsm_region_create(NODE_HOME, region, 0600));
 	ASSERT_NE(NULL, frozen_object(self->dsm, PAGE_BYTES, "it", &ref));
 	ASSERT_EQ(0, worker_start(&stranger, NODE_PEER, region, O_RDWR));
-	strcpy(((struct exchange *)stranger.arg)->name, "it");
+	name_copy(((struct exchange *)stranger.arg)->name, "it");
 	EXPECT_EQ(-ENOENT, worker_run(&stranger, look_up));
 	worker_stop(&stranger);
 }
