@@ -45,10 +45,9 @@ clean_up()
 # run_suite NUMBER NAME FILE
 run_suite()
 {
-	mark="dsm selftest $2 begins"
 	problem=
 	echo "# begin $2"
-	echo "$mark" >/dev/kmsg
+	dmesg -c >/dev/null
 
 	if ! why=$(prepare "$3" 2>&1); then
 		problem=$why
@@ -66,7 +65,7 @@ run_suite()
 	fi
 	why=$(clean_up 2>&1) || problem="${problem:+$problem; }$why"
 
-	dmesg | sed "1,/$mark/d" >/tmp/suite.dmesg
+	dmesg >/tmp/suite.dmesg
 	if grep -Eq "$COMPLAINTS" /tmp/suite.dmesg; then
 		problem="${problem:+$problem; }the kernel complains"
 		sed 's/^/# /' /tmp/suite.dmesg
