@@ -139,6 +139,19 @@ link_is()
 	[ "$(link_state "$1" "$2")" = "$3" ]
 }
 
+# link_is_not_up NODE PEER: and the file is there to say so
+link_is_not_up()
+{
+	state=$(link_state "$1" "$2")
+	[ -n "$state" ] && [ "$state" != up ]
+}
+
+# nothing_configured: the module is there, but no cluster
+nothing_configured()
+{
+	[ -d "$CONFIGFS" ] && [ -z "$(ls "$CONFIGFS")" ]
+}
+
 # counter NODE NAME
 counter()
 {

@@ -171,8 +171,7 @@ refused "a node with an attached process cannot go down" 'busy' \
 refused "nor does dsmctl down work" . dsmctl down
 check "the node is still up" grep -qx 1 "$cluster/nodes/1/up"
 check "other nodes can go down" put 0 "$cluster/nodes/3/up"
-check "their links are down" await 20 sh -c \
-	"! grep -q '^3 up' $cluster/nodes/1/links"
+check "their links are down" await 20 link_is_not_up 1 3
 check "and come again" sh -c "printf 1 >$cluster/nodes/3/up"
 check "with their links" await 30 link_is 1 3 up
 holder_stop
@@ -188,7 +187,7 @@ check "its process gets SIGBUS" test "$held" = "signal 7"
 check "the other nodes are still up" grep -qx 1 "$cluster/nodes/2/up"
 check "and linked" link_is 2 3 up
 remove_all
-check "nothing is left" test -z "$(ls "$CONFIGFS")"
+check "nothing is left" nothing_configured
 
 # Cluster files.
 # file NAME LINE: the file on stdin is refused, naming that line
@@ -197,7 +196,7 @@ file()
 	cat >/tmp/bad.conf
 	refused "cluster file: $1" "bad\\.conf:$2:" \
 		dsmctl up /tmp/bad.conf --node 1
-	[ -z "$(ls "$CONFIGFS")" ] || not_ok "cluster file: $1 leaves nothing"
+	nothing_configured || not_ok "cluster file: $1 leaves nothing"
 	remove_all
 }
 

@@ -34,7 +34,7 @@ before=$(counter 1 reads_ping)
 check "ping with size, depth and count" \
 	dsmctl ping 3 --node 1 --size 4096 --depth 8 --count 64 --json
 check "ping made the READs it was told to" \
-	test $(($(counter 1 reads_ping) - before)) = 64
+	test "$(counter 1 reads_ping)" -eq $((before + 64))
 refused "ping of an unknown node" . dsmctl ping 9 --node 1
 refused "ping with size 0" . dsmctl ping 2 --node 1 --size 0
 refused "ping with depth 65" . dsmctl ping 2 --node 1 --depth 65
@@ -51,7 +51,7 @@ refused "region rm of an unknown name" 'No such|not|unknown' \
 refused "unknown command" . dsmctl frobnicate
 refused "up while up" . dsmctl up "$CONF" --node 1
 check "down" dsmctl down
-check "nothing is left in configfs" test -z "$(ls "$CONFIGFS")"
+check "nothing is left in configfs" nothing_configured
 refused "stat without a cluster" . dsmctl stat
 
 finish

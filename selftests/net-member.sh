@@ -31,10 +31,10 @@ fi
 netsync up
 check "refusals are counted" await 60 refusals_beyond 0
 if [ "$DSM_NODE" = 3 ]; then
-	check "it has no link to node 1" test "$(link_state 3 1)" != up
-	check "nor to node 2" test "$(link_state 3 2)" != up
+	check "it has no link to node 1" link_is_not_up 3 1
+	check "nor to node 2" link_is_not_up 3 2
 else
-	check "it has no link here" test "$(link_state "$DSM_NODE" 3)" != up
+	check "it has no link here" link_is_not_up "$DSM_NODE" 3
 fi
 netsync refused
 if [ "$DSM_NODE" = 3 ]; then

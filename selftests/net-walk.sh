@@ -27,7 +27,7 @@ peer=$((DSM_NODE % DSM_NODES + 1))
 reads=$(counter "$DSM_NODE" reads)
 check "walk the structure of node $peer again" \
 	walker walk "$region" "chain-$peer"
-check "that costs no READ" test "$(counter "$DSM_NODE" reads)" = "$reads"
+check "that costs no READ" test "$(counter "$DSM_NODE" reads)" -eq "$reads"
 
 fetched=$(counter "$DSM_NODE" pages_fetched)
 check "4 MiB of each other node were fetched, each page once" \
