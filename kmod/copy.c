@@ -1,0 +1,728 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Copies: peers' frozen pages that are cached on this node, for all processes
+ * that are attached to the region.
+ *
+ *	make -> lock -> post ... completion: PRESENT or err, unlock
+ *	find -> lock -> PRESENT: map, REFERENCED, unlock
+ *	hand -> trylock -> REFERENCED: clear, unmap, unlock
+ *			-> else: DEAD, unmap, free
+ *
+ * A fetch holds the lock of its copies from before the post until the bytes are
+ * in; who waits for it may leave at any time.  Who finds a copy locked waits and
+ * then checks for itself; it never takes over an older fetch's failure.
+ *
+ * Bytes are cached only if the page's ledger word said FROZEN before they were
+ * sampled: FROZEN is final, so they are too.  (A word sampled after the bytes
+ * would not do: the page may have been written and frozen in between.)
+ */
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
+#include "copy.h"
+#include "node.h"
+#include "trace.h"
+
+enum {
+	DSM_FETCH_MS = 4000,		/* a fetch is tried again for so long */
+	DSM_COPY_WAIT_TRIES = 1000,	/* of a millisecond, for room in the cache */
+};
+
+static bool dsm_ordered_reads = true;
+module_param_named(ordered_reads, dsm_ordered_reads, bool, 0444);
+MODULE_PARM_DESC(ordered_reads,
+		 "the device samples chained READs in order (default Y)");
+
+static struct kmem_cache *dsm_copy_cache;
+
+/**
+ * struct dsm_fetch - one READ of neighbouring pages, with their words if needed
+ * @op: the requests
+ * @region: of the pages; a fetch in it has begun
+ * @far: the peer's chunk
+ * @words: ledger words of the chunk, sampled before the bytes; NULL: all pages
+ *	   are known to be frozen
+ * @words_dma: the same for the device
+ * @alone: the words' READ was posted by itself, the pages' is still to come
+ * @index: of the first page in its chunk
+ * @nr: pages
+ * @words_wr: READ of the words
+ * @pages_wr: READ of the pages
+ * @words_sge: where the words go
+ * @sge: where the pages go
+ * @copy: the copies, locked, with a reference each
+ */
+struct dsm_fetch {
+	struct dsm_op op;
+	struct dsm_region *region;
+	struct dsm_far *far;
+	u64 *words;
+	u64 words_dma;
+	bool alone;
+	unsigned int index;
+	unsigned int nr;
+	struct ib_rdma_wr words_wr;
+	struct ib_rdma_wr pages_wr;
+	struct ib_sge words_sge;
+	struct ib_sge sge[DSM_READ_PAGES];
+	struct dsm_copy *copy[DSM_READ_PAGES];
+};
+
+int dsm_copy_init(void)
+{
+	dsm_copy_cache = KMEM_CACHE(dsm_copy, 0);
+	return dsm_copy_cache ? 0 : -ENOMEM;
+}
+
+void dsm_copy_exit(void)
+{
+	rcu_barrier();
+	kmem_cache_destroy(dsm_copy_cache);
+}
+
+/* ---- one copy ---- */
+
+static void dsm_copy_free_rcu(struct rcu_head *rcu)
+{
+	kmem_cache_free(dsm_copy_cache, container_of(rcu, struct dsm_copy, rcu));
+}
+
+/* Context: any. */
+void dsm_copy_put(struct dsm_copy *copy)
+{
+	if (!refcount_dec_and_test(&copy->ref))
+		return;
+	__free_page(copy->page);
+	call_rcu(&copy->rcu, dsm_copy_free_rcu);
+}
+
+bool dsm_copy_test(const struct dsm_copy *copy, unsigned int flag)
+{
+	return test_bit(flag, &copy->flags);
+}
+
+bool dsm_copy_trylock(struct dsm_copy *copy)
+{
+	return !test_and_set_bit_lock(DSM_COPY_LOCKED, &copy->flags);
+}
+
+/**
+ * dsm_copy_lock() - lock a copy
+ * @copy: that the caller has a reference to
+ * @state: TASK_INTERRUPTIBLE, TASK_KILLABLE or TASK_UNINTERRUPTIBLE
+ *
+ * Return: 0 or -EINTR.
+ */
+int dsm_copy_lock(struct dsm_copy *copy, unsigned int state)
+{
+	return wait_on_bit_lock(&copy->flags, DSM_COPY_LOCKED, state) ? -EINTR : 0;
+}
+
+/* Context: any. */
+void dsm_copy_unlock(struct dsm_copy *copy)
+{
+	clear_bit_unlock(DSM_COPY_LOCKED, &copy->flags);
+	smp_mb__after_atomic();	/* pairs with the waiters' prepare_to_wait() */
+	wake_up_bit(&copy->flags, DSM_COPY_LOCKED);
+}
+
+/**
+ * dsm_copy_find() - look a page up in the cache
+ * @region: of the page
+ * @pgoff: of the page in the range
+ *
+ * Return: the copy, to be put, or NULL.
+ */
+struct dsm_copy *dsm_copy_find(struct dsm_region *region, pgoff_t pgoff)
+{
+	struct dsm_copy *copy;
+
+	rcu_read_lock();
+	copy = xa_load(&region->copies, pgoff);
+	if (copy && !refcount_inc_not_zero(&copy->ref))
+		copy = NULL;
+	rcu_read_unlock();
+	return copy;
+}
+
+/* Take a locked copy out of the cache, unmapped.  Consumes the cache's reference. */
+static void dsm_copy_kill(struct dsm_copy *copy)
+{
+	struct dsm_region *region = copy->region;
+	struct dsm_node *node = region->node;
+
+	set_bit(DSM_COPY_DEAD, &copy->flags);
+	unmap_mapping_pages(region->mapping, copy->pgoff, 1, false);
+	xa_erase(&region->copies, copy->pgoff);
+	spin_lock(&node->copies.lock);
+	list_del_init(&copy->lru);
+	spin_unlock(&node->copies.lock);
+	atomic_long_dec(&node->copies.nr);
+	dsm_stat_add(node->stat, DSM_COUNTER_GAUGE_COPIES, -1);
+	dsm_stat_add(region->stat, DSM_COUNTER_GAUGE_COPIES, -1);
+	dsm_copy_unlock(copy);
+	dsm_copy_put(copy);
+}
+
+/* Move the hand over one copy.  Returns whether it was evicted. */
+static bool dsm_copy_hand(struct dsm_node *node)
+{
+	struct dsm_copies *copies = &node->copies;
+	struct dsm_copy *copy = NULL, *c;
+	struct dsm_region *region;
+	bool evicted = false;
+
+	spin_lock(&copies->lock);
+	c = list_first_entry_or_null(&copies->lru, struct dsm_copy, lru);
+	if (c) {
+		list_move_tail(&c->lru, &copies->lru);
+		if (refcount_inc_not_zero(&c->ref))
+			copy = c;
+	}
+	spin_unlock(&copies->lock);
+	if (!copy)
+		return false;
+	if (!dsm_copy_trylock(copy))
+		goto put;
+	region = copy->region;
+	if (dsm_copy_test(copy, DSM_COPY_DEAD)) {
+		dsm_copy_unlock(copy);
+	} else if (test_and_clear_bit(DSM_COPY_REFERENCED, &copy->flags)) {
+		/* Whoever still uses it faults and sets the bit again. */
+		unmap_mapping_pages(region->mapping, copy->pgoff, 1, false);
+		dsm_copy_unlock(copy);
+	} else {
+		trace_dsm_evict(node->id, copy->pgoff);
+		dsm_stat_add(node->stat, DSM_COUNTER_PAGES_EVICTED, 1);
+		dsm_stat_add(region->stat, DSM_COUNTER_PAGES_EVICTED, 1);
+		dsm_copy_kill(copy);
+		evicted = true;
+	}
+put:
+	dsm_copy_put(copy);
+	return evicted;
+}
+
+/* Evict up to @nr copies; every copy is looked at twice at the most. */
+static unsigned long dsm_copies_evict(struct dsm_node *node, unsigned long nr)
+{
+	unsigned long looks = 2 * atomic_long_read(&node->copies.nr) + 1;
+	unsigned long done = 0;
+
+	while (done < nr && looks--)
+		done += dsm_copy_hand(node);
+	return done;
+}
+
+/* Count one more copy in, making room for it.  @wait: even if that takes time. */
+static bool dsm_copies_reserve(struct dsm_node *node, bool wait)
+{
+	struct dsm_copies *copies = &node->copies;
+	unsigned int tries = 0;
+
+	while (atomic_long_inc_return(&copies->nr) > copies->limit) {
+		atomic_long_dec(&copies->nr);
+		if (dsm_copies_evict(node, 1))
+			continue;
+		/* All of the cache is in flight. */
+		if (!wait || tries++ == DSM_COPY_WAIT_TRIES)
+			return false;
+		schedule_timeout_uninterruptible(msecs_to_jiffies(1));
+	}
+	return true;
+}
+
+static struct dsm_copy *dsm_copy_add(struct dsm_region *region, pgoff_t pgoff,
+				     bool wait)
+{
+	struct dsm_node *node = region->node;
+	struct dsm_copy *copy, *old = NULL;
+
+	if (!dsm_copies_reserve(node, wait))
+		return ERR_PTR(-ENOMEM);
+	copy = kmem_cache_zalloc(dsm_copy_cache, GFP_KERNEL);
+	if (!copy)
+		goto release;
+	copy->page = alloc_page(GFP_USER | __GFP_NOWARN |
+				(wait ? __GFP_RETRY_MAYFAIL : __GFP_NORETRY));
+	if (!copy->page)
+		goto free;
+	refcount_set(&copy->ref, 2);	/* the cache's and the caller's */
+	copy->region = region;
+	copy->pgoff = pgoff;
+	INIT_LIST_HEAD(&copy->lru);
+	/* Counted before it can be found, as who finds it may count it out. */
+	dsm_stat_add(node->stat, DSM_COUNTER_GAUGE_COPIES, 1);
+	dsm_stat_add(region->stat, DSM_COUNTER_GAUGE_COPIES, 1);
+	old = xa_cmpxchg(&region->copies, pgoff, NULL, copy, GFP_KERNEL);
+	if (old)
+		goto uncount;
+	spin_lock(&node->copies.lock);
+	/* Who killed it already has counted it out and will not come again. */
+	if (!dsm_copy_test(copy, DSM_COPY_DEAD))
+		list_add_tail(&copy->lru, &node->copies.lru);
+	spin_unlock(&node->copies.lock);
+	return copy;
+
+uncount:
+	dsm_stat_add(node->stat, DSM_COUNTER_GAUGE_COPIES, -1);
+	dsm_stat_add(region->stat, DSM_COUNTER_GAUGE_COPIES, -1);
+	__free_page(copy->page);
+free:
+	kmem_cache_free(dsm_copy_cache, copy);
+release:
+	atomic_long_dec(&node->copies.nr);
+	/* NULL: somebody was faster. */
+	return !old || xa_is_err(old) ? ERR_PTR(-ENOMEM) : NULL;
+}
+
+/**
+ * dsm_copy_make() - look a page up in the cache and add it if it is not there
+ * @region: of the page
+ * @pgoff: of the page in the range
+ *
+ * Context: process; sleeps, takes no lock but leaves.
+ * Return: the copy, to be put, perhaps not present; or ERR_PTR(-ENOMEM).
+ */
+struct dsm_copy *dsm_copy_make(struct dsm_region *region, pgoff_t pgoff)
+{
+	struct dsm_copy *copy;
+
+	do {
+		copy = dsm_copy_find(region, pgoff);
+		if (!copy)
+			copy = dsm_copy_add(region, pgoff, true);
+	} while (!copy);
+	return copy;
+}
+
+/* ---- fetching ---- */
+
+static void dsm_fetch_unmap(struct dsm_fetch *f)
+{
+	struct ib_device *dev = f->region->node->device;
+	unsigned int i;
+
+	for (i = 0; i < f->nr; i++)
+		ib_dma_unmap_page(dev, f->sge[i].addr, PAGE_SIZE, DMA_FROM_DEVICE);
+	if (f->words)
+		ib_dma_unmap_single(dev, f->words_dma, PAGE_SIZE, DMA_FROM_DEVICE);
+}
+
+/* The fetch is over: give every copy its result.  Context: any. */
+static void dsm_fetch_finish(struct dsm_fetch *f, int err)
+{
+	struct dsm_region *region = f->region;
+	unsigned int i, fetched = 0;
+
+	dsm_fetch_unmap(f);
+	if (!err && f->words)
+		for (i = 0; i < DSM_CHUNK_PAGES; i++)
+			if (dsm_word_state(f->words[i]) == DSM_STATE_FROZEN)
+				set_bit(i, f->far->frozen);
+	for (i = 0; i < f->nr; i++) {
+		struct dsm_copy *copy = f->copy[i];
+
+		/* By its own sample of the words, not by what others learnt since. */
+		if (!err && f->words &&
+		    dsm_word_state(f->words[f->index + i]) != DSM_STATE_FROZEN) {
+			WRITE_ONCE(copy->err, -EACCES);
+		} else if (err) {
+			WRITE_ONCE(copy->err, err);
+		} else {
+			fetched++;
+			set_bit(DSM_COPY_REFERENCED, &copy->flags);
+			set_bit(DSM_COPY_PRESENT, &copy->flags);
+		}
+		trace_dsm_fetched(region->node->id, copy->pgoff, copy->err);
+		dsm_copy_unlock(copy);
+		dsm_copy_put(copy);
+	}
+	dsm_stat_add(region->node->stat, DSM_COUNTER_PAGES_FETCHED, fetched);
+	dsm_stat_add(region->stat, DSM_COUNTER_PAGES_FETCHED, fetched);
+	kfree(f->words);
+	dsm_region_fetch_end(region);
+	kfree(f);
+}
+
+static void dsm_fetch_done(struct dsm_op *op)
+{
+	struct dsm_fetch *f = container_of(op, struct dsm_fetch, op);
+	struct dsm_conn *conn = op->conn;
+	int err = op->error;
+
+	if (f->alone && !err) {
+		/* The words have come: now the bytes, in a post of their own. */
+		f->alone = false;
+		refcount_inc(&conn->session->users);
+		err = dsm_op_post(op, conn, &f->pages_wr.wr, false);
+		if (!err)
+			return;
+	}
+	dsm_fetch_finish(f, err);
+}
+
+static int dsm_fetch_map(struct dsm_fetch *f, const struct dsm_far_keys *keys)
+{
+	struct dsm_node *node = f->region->node;
+	u32 lkey = node->pd->local_dma_lkey;
+	unsigned int i;
+
+	if (f->words) {
+		f->words_dma = ib_dma_map_single(node->device, f->words, PAGE_SIZE,
+						 DMA_FROM_DEVICE);
+		if (ib_dma_mapping_error(node->device, f->words_dma)) {
+			kfree(f->words);
+			f->words = NULL;
+			f->nr = 0;
+			return -ENOMEM;
+		}
+		f->words_sge.addr = f->words_dma;
+		f->words_sge.length = PAGE_SIZE;
+		f->words_sge.lkey = lkey;
+		f->words_wr.wr.opcode = IB_WR_RDMA_READ;
+		f->words_wr.wr.sg_list = &f->words_sge;
+		f->words_wr.wr.num_sge = 1;
+		f->words_wr.remote_addr = keys->ledger_addr;
+		f->words_wr.rkey = keys->ledger_key;
+		f->words_wr.wr.next = f->alone ? NULL : &f->pages_wr.wr;
+	}
+	f->pages_wr.wr.opcode = IB_WR_RDMA_READ;
+	f->pages_wr.wr.sg_list = f->sge;
+	f->pages_wr.wr.num_sge = f->nr;
+	f->pages_wr.remote_addr = keys->payload_addr + ((u64)f->index << PAGE_SHIFT);
+	f->pages_wr.rkey = keys->payload_key;
+	for (i = 0; i < f->nr; i++) {
+		f->sge[i].addr = ib_dma_map_page(node->device, f->copy[i]->page, 0,
+						 PAGE_SIZE, DMA_FROM_DEVICE);
+		if (ib_dma_mapping_error(node->device, f->sge[i].addr)) {
+			f->nr = i;
+			return -ENOMEM;
+		}
+		f->sge[i].length = PAGE_SIZE;
+		f->sge[i].lkey = lkey;
+	}
+	return 0;
+}
+
+static bool dsm_fetch_known(const struct dsm_far *far, unsigned int index,
+			    unsigned int nr)
+{
+	return find_next_zero_bit(far->frozen, index + nr, index) >= index + nr;
+}
+
+/**
+ * dsm_copy_post() - begin to fetch neighbouring pages
+ * @copies: locked, not present, of one chunk, in order; the locks pass over to
+ *	    the fetch, whose end unlocks them, and so does a failure here
+ * @nr: how many, at most DSM_READ_PAGES
+ * @wait: for room in the send queue; else -EAGAIN
+ *
+ * Return: 0 or a negative errno, which each copy's @err then holds too.
+ */
+static int dsm_copy_post(struct dsm_copy **copies, unsigned int nr, bool wait)
+{
+	struct dsm_region *region = copies[0]->region;
+	struct dsm_node *node = region->node;
+	pgoff_t first = copies[0]->pgoff;
+	u32 home = dsm_home(node, first);
+	struct dsm_session *session;
+	struct dsm_far_keys keys;
+	struct dsm_fetch *f;
+	unsigned int i;
+	int err;
+
+	if (!dsm_region_fetch_begin(region)) {
+		err = -EIDRM;
+		goto unlock;
+	}
+	err = -EHOSTDOWN;
+	session = dsm_link_get(node->links[home]);
+	if (!session)
+		goto end;
+	err = -ENOMEM;
+	f = kzalloc(sizeof(*f), GFP_KERNEL);
+	if (!f)
+		goto put;
+	f->region = region;
+	f->nr = nr;
+	f->index = first % DSM_CHUNK_PAGES;
+	f->op.done = dsm_fetch_done;
+	for (i = 0; i < nr; i++)
+		f->copy[i] = copies[i];
+	f->far = dsm_dir_find(node->links[home], session,
+			      (first - dsm_partition(node, home)) / DSM_CHUNK_PAGES,
+			      region->id, &keys);
+	if (IS_ERR(f->far)) {
+		err = PTR_ERR(f->far);
+		goto free;
+	}
+	if (!dsm_fetch_known(f->far, f->index, nr)) {
+		f->words = kmalloc(PAGE_SIZE, GFP_KERNEL);
+		if (!f->words)
+			goto free;
+		f->alone = !dsm_ordered_reads;
+	}
+	err = dsm_fetch_map(f, &keys);
+	if (err)
+		goto unmap;
+	dsm_stat_add(node->stat, DSM_COUNTER_READS, 1);
+	dsm_stat_add(region->stat, DSM_COUNTER_READS, 1);
+	dsm_stat_add(node->stat, DSM_COUNTER_READS_WORDS, !!f->words);
+	dsm_stat_add(region->stat, DSM_COUNTER_READS_WORDS, !!f->words);
+	dsm_stat_add(node->stat, DSM_COUNTER_BYTES_READ,
+		     (nr + !!f->words) << PAGE_SHIFT);
+	dsm_stat_add(region->stat, DSM_COUNTER_BYTES_READ,
+		     (nr + !!f->words) << PAGE_SHIFT);
+	trace_dsm_fetch(node->id, home, first, nr, !!f->words);
+	for (i = 0; i < nr; i++) {
+		WRITE_ONCE(copies[i]->err, 0);
+		refcount_inc(&copies[i]->ref);
+	}
+	err = dsm_op_post(&f->op, dsm_session_data(session),
+			  f->words ? &f->words_wr.wr : &f->pages_wr.wr, wait);
+	if (err)
+		/* The session is put already; the copies get the error. */
+		dsm_fetch_finish(f, err);
+	return err;
+
+unmap:
+	dsm_fetch_unmap(f);
+	kfree(f->words);
+free:
+	kfree(f);
+put:
+	dsm_session_put(session);
+end:
+	dsm_region_fetch_end(region);
+unlock:
+	for (i = 0; i < nr; i++) {
+		WRITE_ONCE(copies[i]->err, err);
+		dsm_copy_unlock(copies[i]);
+	}
+	return err;
+}
+
+/**
+ * dsm_copy_readahead() - begin to fetch pages that will probably be wanted
+ * @region: of the pages
+ * @pgoff: the first
+ * @nr: how many; the last ones are left out at the end of the chunk
+ *
+ * The first page that is fetched is marked: a fault on it asks for more.
+ * Context: process; may sleep for memory, not for the network.
+ */
+void dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsigned int nr)
+{
+	struct dsm_node *node = region->node;
+	pgoff_t end = min(pgoff + nr, round_down(pgoff, DSM_CHUNK_PAGES) + DSM_CHUNK_PAGES);
+	unsigned int max = min_t(unsigned int, node->max_sge, DSM_READ_PAGES);
+	struct dsm_copy *batch[DSM_READ_PAGES];
+	unsigned int n = 0, i, posted = 0;
+	bool marked = false;
+
+	for (; pgoff <= end; pgoff++) {
+		struct dsm_copy *copy = NULL;
+
+		if (pgoff < end) {
+			copy = dsm_copy_find(region, pgoff);
+			if (!copy)
+				copy = dsm_copy_add(region, pgoff, false);
+			if (IS_ERR(copy)) {
+				end = pgoff;	/* no room: post what there is */
+				copy = NULL;
+			}
+		}
+		if (copy && (dsm_copy_test(copy, DSM_COPY_PRESENT) ||
+			     !dsm_copy_trylock(copy))) {
+			dsm_copy_put(copy);
+			copy = NULL;
+		} else if (copy && (dsm_copy_test(copy, DSM_COPY_PRESENT) ||
+				    dsm_copy_test(copy, DSM_COPY_DEAD))) {
+			dsm_copy_unlock(copy);
+			dsm_copy_put(copy);
+			copy = NULL;
+		}
+		if (copy) {
+			if (!marked)
+				set_bit(DSM_COPY_MARK, &copy->flags);
+			marked = true;
+			batch[n++] = copy;
+		}
+		if (n && (!copy || n == max)) {
+			if (!dsm_copy_post(batch, n, false))
+				posted += n;
+			for (i = 0; i < n; i++)
+				dsm_copy_put(batch[i]);
+			n = 0;
+		}
+	}
+	dsm_stat_add(node->stat, DSM_COUNTER_PAGES_READAHEAD, posted);
+	dsm_stat_add(region->stat, DSM_COUNTER_PAGES_READAHEAD, posted);
+}
+
+/**
+ * dsm_copy_fetch() - have a page here
+ * @copy: that the caller has a reference to
+ * @state: TASK_INTERRUPTIBLE, TASK_KILLABLE or TASK_UNINTERRUPTIBLE
+ * @ahead: first page to read ahead, if
+ * @window: is not 0: how many
+ *
+ * Waits for a fetch that is under way, then looks for itself.  A link that was
+ * lost is waited for, so that a short break is not seen.
+ *
+ * Context: process, without mmap_lock if that can be helped.
+ * Return: 0: it was present; -EINTR (the fetch goes on), -EACCES (not frozen, or
+ * not of this region), -EHOSTDOWN, -EIDRM, -ENOMEM, -EAGAIN (the copy was
+ * evicted).  @copy->err tells the same, but for -EINTR.
+ */
+int dsm_copy_fetch(struct dsm_copy *copy, unsigned int state,
+		   pgoff_t ahead, unsigned int window)
+{
+	struct dsm_region *region = copy->region;
+	struct dsm_node *node = region->node;
+	struct dsm_link *link = node->links[dsm_home(node, copy->pgoff)];
+	unsigned long end = jiffies + msecs_to_jiffies(DSM_FETCH_MS);
+	int err;
+
+	for (;;) {
+		bool waited = !dsm_copy_trylock(copy);
+
+		if (waited && dsm_copy_lock(copy, state))
+			return -EINTR;
+		if (dsm_copy_test(copy, DSM_COPY_DEAD)) {
+			dsm_copy_unlock(copy);
+			return -EAGAIN;
+		}
+		if (dsm_copy_test(copy, DSM_COPY_PRESENT)) {
+			dsm_copy_unlock(copy);
+			dsm_stat_add(node->stat, DSM_COUNTER_FAULTS_JOINED, waited);
+			dsm_stat_add(region->stat, DSM_COUNTER_FAULTS_JOINED, waited);
+			return 0;
+		}
+		err = dsm_copy_post(&copy, 1, true);
+		if (!err) {
+			dsm_stat_add(node->stat, DSM_COUNTER_ROUND_TRIPS, 1);
+			dsm_stat_add(region->stat, DSM_COUNTER_ROUND_TRIPS, 1);
+			if (window)
+				dsm_copy_readahead(region, ahead, window);
+			window = 0;
+			if (wait_on_bit(&copy->flags, DSM_COPY_LOCKED, state))
+				return -EINTR;
+			if (dsm_copy_test(copy, DSM_COPY_PRESENT)) {
+				dsm_stat_add(node->stat, DSM_COUNTER_FAULTS_FETCHED, 1);
+				dsm_stat_add(region->stat, DSM_COUNTER_FAULTS_FETCHED, 1);
+				return 0;
+			}
+			err = READ_ONCE(copy->err);
+		}
+		if (err && err != -EHOSTDOWN)
+			return err;
+		if (time_after(jiffies, end))
+			return -EHOSTDOWN;
+		err = dsm_link_wait(link, state);
+		if (err == -EINTR)
+			WRITE_ONCE(copy->err, 0);
+		if (err)
+			return err;
+	}
+}
+
+/* ---- dropping ---- */
+
+static void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last)
+{
+	struct dsm_copy *copy;
+	unsigned long pgoff = first;
+
+	for (;;) {
+		rcu_read_lock();
+		copy = xa_find(&region->copies, &pgoff, last, XA_PRESENT);
+		if (copy && !refcount_inc_not_zero(&copy->ref)) {
+			rcu_read_unlock();
+			cond_resched();
+			continue;
+		}
+		rcu_read_unlock();
+		if (!copy)
+			break;
+		dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE);
+		if (dsm_copy_test(copy, DSM_COPY_DEAD)) {
+			dsm_copy_unlock(copy);
+		} else {
+			dsm_stat_add(region->node->stat, DSM_COUNTER_PAGES_REVOKED, 1);
+			dsm_stat_add(region->stat, DSM_COUNTER_PAGES_REVOKED, 1);
+			dsm_copy_kill(copy);
+		}
+		dsm_copy_put(copy);
+		cond_resched();
+	}
+}
+
+/**
+ * dsm_copy_drop_region() - drop all copies of a region that has ended
+ * @region: gone, so nothing is fetched any more
+ *
+ * Context: process.
+ */
+void dsm_copy_drop_region(struct dsm_region *region)
+{
+	dsm_copy_drop(region, 0, ULONG_MAX);
+}
+
+/**
+ * dsm_copy_drop_home() - drop all copies of a peer's pages: it has a new life
+ * @node: ours
+ * @home: the peer; the link to it is not up
+ *
+ * Context: process.
+ */
+void dsm_copy_drop_home(struct dsm_node *node, u32 home)
+{
+	pgoff_t first = dsm_partition(node, home);
+	struct dsm_region *region;
+	unsigned long index = 0;
+
+	while ((region = dsm_region_next(node, &index))) {
+		dsm_copy_drop(region, first, dsm_partition(node, home + 1) - 1);
+		dsm_region_put(region);
+	}
+}
+
+/* ---- the cache as a whole ---- */
+
+static unsigned long dsm_copies_count(struct shrinker *shrinker,
+				      struct shrink_control *sc)
+{
+	struct dsm_node *node = dsm_shrinker_data(shrinker);
+
+	return atomic_long_read(&node->copies.nr) ?: SHRINK_EMPTY;
+}
+
+static unsigned long dsm_copies_scan(struct shrinker *shrinker,
+				     struct shrink_control *sc)
+{
+	struct dsm_node *node = dsm_shrinker_data(shrinker);
+
+	return dsm_copies_evict(node, sc->nr_to_scan) ?: SHRINK_STOP;
+}
+
+int dsm_copies_alloc(struct dsm_node *node, unsigned long limit)
+{
+	struct dsm_copies *copies = &node->copies;
+
+	spin_lock_init(&copies->lock);
+	INIT_LIST_HEAD(&copies->lru);
+	copies->limit = limit;
+	copies->shrinker = dsm_shrinker_register("dsm-copies", node->id, node,
+						 dsm_copies_count, dsm_copies_scan);
+	return copies->shrinker ? 0 : -ENOMEM;
+}
+
+void dsm_copies_free(struct dsm_node *node)
+{
+	if (node->copies.shrinker)
+		dsm_shrinker_unregister(node->copies.shrinker);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DSM_COPY_H
+#define DSM_COPY_H
+
+#include <linux/list.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include "compat.h"
+
+struct dsm_node;
+struct dsm_region;
+
+enum {
+	DSM_COPY_LOCKED,	/* bit lock: being fetched, mapped or evicted */
+	DSM_COPY_PRESENT,	/* the page holds the frozen bytes */
+	DSM_COPY_REFERENCED,	/* mapped or fetched since the hand came by */
+	DSM_COPY_MARK,		/* a fault here begins the next readahead */
+	DSM_COPY_DEAD,		/* not in the cache any more */
+};
+
+/**
+ * struct dsm_copy - a page of a peer that is cached here
+ * @ref: owners: the cache, each lookup, a fetch
+ * @region: that it belongs to
+ * @pgoff: page of the range
+ * @flags: DSM_COPY_*; LOCKED protects @page's contents and the others but
+ *	   REFERENCED and MARK
+ * @err: why the last fetch failed; written under LOCKED or by who waited
+ * @page: its memory
+ * @lru: place under the hand; protected by dsm_copies.lock
+ */
+struct dsm_copy {
+	refcount_t ref;
+	struct dsm_region *region;
+	pgoff_t pgoff;
+	unsigned long flags;
+	int err;
+	struct page *page;
+	struct list_head lru;
+	struct rcu_head rcu;
+};
+
+/**
+ * struct dsm_copies - all copies of a node
+ * @lock: protects @lru
+ * @lru: a clock; the hand is at its head
+ * @nr: how many
+ * @limit: how many there may be
+ * @shrinker: gives them back when memory is short
+ */
+struct dsm_copies {
+	spinlock_t lock;
+	struct list_head lru;
+	atomic_long_t nr;
+	unsigned long limit;
+	struct dsm_shrinker *shrinker;
+};
+
+int dsm_copy_init(void);
+void dsm_copy_exit(void);
+int dsm_copies_alloc(struct dsm_node *node, unsigned long limit);
+void dsm_copies_free(struct dsm_node *node);
+
+struct dsm_copy *dsm_copy_find(struct dsm_region *region, pgoff_t pgoff);
+struct dsm_copy *dsm_copy_make(struct dsm_region *region, pgoff_t pgoff);
+void dsm_copy_put(struct dsm_copy *copy);
+bool dsm_copy_trylock(struct dsm_copy *copy);
+int dsm_copy_lock(struct dsm_copy *copy, unsigned int state);
+void dsm_copy_unlock(struct dsm_copy *copy);
+bool dsm_copy_test(const struct dsm_copy *copy, unsigned int flag);
+
+int dsm_copy_fetch(struct dsm_copy *copy, unsigned int state,
+		   pgoff_t ahead, unsigned int window);
+void dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsigned int nr);
+
+void dsm_copy_drop_region(struct dsm_region *region);
+void dsm_copy_drop_home(struct dsm_node *node, u32 home);
+
+#endif /* DSM_COPY_H */

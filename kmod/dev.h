@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DSM_DEV_H
+#define DSM_DEV_H
+
+#include <linux/fs.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
+
+struct dsm_region;
+
+enum { DSM_STREAM_BITS = 4 };
+
+/**
+ * struct dsm_stream - where a thread's page faults seem to be going
+ * @next: the page after the last one it got
+ * @window: pages of the last readahead
+ *
+ * Hints: written without a lock by whichever threads hash here.
+ */
+struct dsm_stream {
+	pgoff_t next;
+	unsigned int window;
+};
+
+/**
+ * struct dsm_file - an open /dev/dsm
+ * @lock: serialises attaching
+ * @region: NULL until it is attached, then fixed; the file holds a reference.
+ *	    Set with release semantics after the others
+ * @mm: process that attached it
+ * @mapped: the range is mapped; at most once at a time
+ * @list: of attached files, see dev.c
+ * @streams: by thread
+ */
+struct dsm_file {
+	struct mutex lock;
+	struct dsm_region *region;
+	struct mm_struct *mm;
+	atomic_t mapped;
+	struct list_head list;
+	struct dsm_stream streams[1 << DSM_STREAM_BITS];
+};
+
+int dsm_dev_init(void);
+void dsm_dev_exit(void);
+
+extern const struct vm_operations_struct dsm_vm_ops;
+
+#endif /* DSM_DEV_H */

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The chunk directory: what a node tells of its chunks by letting peers READ
+ * it, and what this node knows of its peers' chunks from having READ theirs.
+ */
+#include <linux/slab.h>
+#include "dir.h"
+#include "node.h"
+
+static struct dsm_wire_chunk *dsm_dir_entry(struct dsm_node *node, unsigned int index)
+{
+	struct page *page = node->dir.pages[index / DSM_DIR_PAGE_ENTRIES];
+
+	return (struct dsm_wire_chunk *)page_address(page) +
+	       index % DSM_DIR_PAGE_ENTRIES;
+}
+
+/**
+ * dsm_dir_write() - tell of a chunk, or with an entry of zeroes that it is gone
+ * @node: ours
+ * @index: of the chunk
+ * @entry: what to say; head and tail are filled in here
+ *
+ * Context: under dsm_chunks.lock.
+ */
+void dsm_dir_write(struct dsm_node *node, unsigned int index,
+		   const struct dsm_wire_chunk *entry)
+{
+	struct dsm_wire_chunk *to = dsm_dir_entry(node, index);
+	struct dsm_wire_chunk new = *entry;
+
+	node->dir.generation += 2;
+	/* Odd at both ends while the rest changes: a peer sees a torn READ. */
+	WRITE_ONCE(to->head, cpu_to_le32(node->dir.generation - 1));
+	WRITE_ONCE(to->tail, cpu_to_le32(node->dir.generation - 1));
+	smp_wmb();	/* pairs with the order in which the NIC samples */
+	new.head = to->head;
+	new.tail = to->tail;
+	memcpy(to, &new, sizeof(new));
+	smp_wmb();	/* the same */
+	WRITE_ONCE(to->tail, cpu_to_le32(node->dir.generation));
+	WRITE_ONCE(to->head, cpu_to_le32(node->dir.generation));
+}
+
+/**
+ * dsm_dir_hello() - tell where peers find the directory
+ * @node: ours
+ * @hello: out: its segments
+ */
+void dsm_dir_hello(const struct dsm_node *node, struct dsm_wire_hello *hello)
+{
+	const struct dsm_dir *dir = &node->dir;
+	unsigned int i;
+
+	for (i = 0; i < DSM_WIRE_SEGMENTS && dir->mr[i].mr; i++) {
+		hello->segment[i].addr = cpu_to_le64(dir->mr[i].mr->iova);
+		hello->segment[i].rkey = cpu_to_le32(dir->mr[i].mr->rkey);
+		hello->segment[i].entries =
+			cpu_to_le32(dir->mr[i].pages * DSM_DIR_PAGE_ENTRIES);
+	}
+}
+
+/**
+ * dsm_dir_alloc() - set up and register the node's own directory
+ * @node: whose link to itself is up
+ * @entries: chunks that the node may have
+ *
+ * On failure dsm_dir_free() cleans up.
+ */
+int dsm_dir_alloc(struct dsm_node *node, unsigned int entries)
+{
+	struct dsm_dir *dir = &node->dir;
+	unsigned int i, n;
+	int err;
+
+	n = max_t(unsigned int, DIV_ROUND_UP(entries, DSM_DIR_PAGE_ENTRIES),
+		  DSM_PING_MAX_BYTES / PAGE_SIZE);
+	if (n > DSM_WIRE_SEGMENTS * DSM_MR_MAX_PAGES)
+		return -EINVAL;
+	dir->pages = kvcalloc(n, sizeof(*dir->pages), GFP_KERNEL);
+	if (!dir->pages)
+		return -ENOMEM;
+	dir->nr_pages = n;
+	for (i = 0; i < n; i++) {
+		dir->pages[i] = alloc_page(GFP_KERNEL | __GFP_ZERO);
+		if (!dir->pages[i])
+			return -ENOMEM;
+	}
+	for (i = 0; i * DSM_MR_MAX_PAGES < n; i++) {
+		unsigned int first = i * DSM_MR_MAX_PAGES;
+
+		err = dsm_mr_register(node, &dir->mr[i], dir->pages + first,
+				      min_t(unsigned int, n - first, DSM_MR_MAX_PAGES),
+				      IB_ACCESS_REMOTE_READ);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+void dsm_dir_free(struct dsm_node *node)
+{
+	struct dsm_dir *dir = &node->dir;
+	unsigned int i;
+
+	for (i = 0; i < DSM_WIRE_SEGMENTS; i++)
+		dsm_mr_unregister(node, &dir->mr[i]);
+	for (i = 0; i < dir->nr_pages; i++)
+		if (dir->pages[i])
+			__free_page(dir->pages[i]);
+	kvfree(dir->pages);
+	dir->pages = NULL;
+	dir->nr_pages = 0;
+}
+
+/* ---- the peers' ---- */
+
+static struct dsm_far *dsm_dir_get_far(struct dsm_link *link, unsigned int index)
+{
+	struct dsm_far *far, *old;
+
+	far = xa_load(&link->far, index);
+	if (far)
+		return far;
+	far = kzalloc(sizeof(*far), GFP_KERNEL);
+	if (!far)
+		return ERR_PTR(-ENOMEM);
+	mutex_init(&far->lock);
+	old = xa_cmpxchg(&link->far, index, NULL, far, GFP_KERNEL);
+	if (!old)
+		return far;
+	kfree(far);
+	return xa_is_err(old) ? ERR_PTR(xa_err(old)) : old;
+}
+
+static int dsm_dir_read(struct dsm_link *link, struct dsm_session *s,
+			unsigned int index, struct dsm_wire_chunk *entry)
+{
+	const struct dsm_wire_segment *segment =
+		&s->hello.segment[index / DSM_DIR_SEGMENT_ENTRIES];
+	struct dsm_stat __percpu *stat = link->node->stat;
+	unsigned int tries, slot = index % DSM_DIR_SEGMENT_ENTRIES;
+	int err;
+
+	for (tries = 0; tries < 8; tries++) {
+		dsm_stat_add(stat, DSM_COUNTER_READS_DIRECTORY, 1);
+		dsm_stat_add(stat, DSM_COUNTER_ROUND_TRIPS, 1);
+		dsm_stat_add(stat, DSM_COUNTER_BYTES_READ, sizeof(*entry));
+		err = dsm_session_read(s, le64_to_cpu(segment->addr) + slot * sizeof(*entry),
+				       le32_to_cpu(segment->rkey), entry, sizeof(*entry));
+		if (err)
+			return err;
+		if (entry->head == entry->tail && !(le32_to_cpu(entry->head) & 1))
+			return 0;
+	}
+	return -EIO;
+}
+
+static void dsm_far_fill(struct dsm_link *link, struct dsm_far *far, u32 serial,
+			 const struct dsm_wire_chunk *entry)
+{
+	if (far->born != le64_to_cpu(entry->born))
+		bitmap_zero(far->frozen, DSM_CHUNK_PAGES);
+	far->born = le64_to_cpu(entry->born);
+	far->serial = serial;
+	far->kind = entry->kind;
+	far->valid = entry->kind != DSM_CHUNK_NONE;
+	far->region = le64_to_cpu(entry->region);
+	far->keys.payload_addr = le64_to_cpu(entry->payload_addr);
+	far->keys.payload_key = le32_to_cpu(entry->payload_key);
+	far->keys.ledger_addr = le64_to_cpu(entry->ledger_addr);
+	far->keys.ledger_key = le32_to_cpu(entry->ledger_key);
+	if (far->born > READ_ONCE(link->seen))
+		WRITE_ONCE(link->seen, far->born);
+}
+
+/**
+ * dsm_dir_find() - learn of a peer's chunk
+ * @link: to the peer
+ * @session: of it, that the caller has got
+ * @index: of the chunk in the peer's partition
+ * @region: that the caller works in
+ * @keys: out: where to READ it in this session
+ *
+ * Takes one round trip the first time in a session, none later.  The caller has
+ * begun a fetch in the region (dsm_region_fetch_begin()), so that the keys it
+ * finds are good until it ends the fetch.
+ *
+ * Context: process; sleeps.
+ * Return: the chunk; it lives as long as the link.  ERR_PTR: -EACCES (none, or
+ * another region's), -EHOSTDOWN, -ENOMEM, -EIO.
+ */
+struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
+			     unsigned int index, u64 region,
+			     struct dsm_far_keys *keys)
+{
+	struct dsm_wire_chunk *entry;
+	struct dsm_far *far;
+	int err = 0;
+
+	if (index / DSM_DIR_SEGMENT_ENTRIES >= DSM_WIRE_SEGMENTS ||
+	    index % DSM_DIR_SEGMENT_ENTRIES >=
+	    le32_to_cpu(session->hello.segment[index / DSM_DIR_SEGMENT_ENTRIES].entries))
+		return ERR_PTR(-EACCES);
+	far = dsm_dir_get_far(link, index);
+	if (IS_ERR(far))
+		return far;
+	mutex_lock(&far->lock);
+	if (!far->valid || far->serial != session->serial) {
+		entry = kmalloc(sizeof(*entry), GFP_KERNEL);
+		err = entry ? dsm_dir_read(link, session, index, entry) : -ENOMEM;
+		if (!err)
+			dsm_far_fill(link, far, session->serial, entry);
+		kfree(entry);
+	}
+	if (!err && (!far->valid || far->region != region ||
+		     far->kind != DSM_CHUNK_LARGE))
+		err = -EACCES;
+	*keys = far->keys;
+	mutex_unlock(&far->lock);
+	return err ? ERR_PTR(err) : far;
+}
+
+/**
+ * dsm_dir_forget_region() - use no key of a region's chunks any more
+ * @link: to the peer whose chunks they are
+ * @region: its id; all fetches in it have ended
+ */
+void dsm_dir_forget_region(struct dsm_link *link, u64 region)
+{
+	struct dsm_far *far;
+	unsigned long index;
+
+	xa_for_each(&link->far, index, far) {
+		mutex_lock(&far->lock);
+		if (far->region == region)
+			far->valid = false;
+		mutex_unlock(&far->lock);
+	}
+}
+
+/* The link is ending: nobody uses it any more. */
+void dsm_dir_forget_peer(struct dsm_link *link)
+{
+	struct dsm_far *far;
+	unsigned long index;
+
+	xa_for_each(&link->far, index, far) {
+		xa_erase(&link->far, index);
+		kfree(far);
+	}
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Page faults in the mapped range.
+ *
+ * A page of this node's partition is mapped as its ledger word allows, under the
+ * chunk's lock: writable while the object lives, read-only when it is frozen.
+ *
+ * A page of a peer is mapped read-only from its copy, under the copy's lock.  If
+ * it is not here the first pass lets go of mmap_lock, has it fetched and asks
+ * for the fault to be done again; the second pass maps it, or reports what the
+ * fetch found, or lets the instruction fault anew so that the lock can be let go
+ * again.
+ */
+#include <linux/hash.h>
+#include <linux/mm.h>
+#include "dev.h"
+#include "node.h"
+#include "trace.h"
+
+enum {
+	DSM_WINDOW_MIN_PAGES = 8,
+	DSM_WINDOW_MAX_PAGES = 64,
+	DSM_AROUND_PAGES = 16,		/* present copies mapped with a fault's */
+};
+
+static vm_fault_t dsm_fault_error(struct dsm_region *region, int err)
+{
+	struct dsm_stat __percpu *stat = region->node->stat;
+
+	switch (err) {
+	case 0:
+	case -EAGAIN:
+	case -EINTR:
+		return VM_FAULT_NOPAGE;
+	case -EACCES:
+		dsm_stat_add(stat, DSM_COUNTER_FAULTS_SIGSEGV, 1);
+		dsm_stat_add(region->stat, DSM_COUNTER_FAULTS_SIGSEGV, 1);
+		return VM_FAULT_SIGSEGV;
+	case -ENOMEM:
+		return VM_FAULT_OOM;
+	default:
+		dsm_stat_add(stat, DSM_COUNTER_FAULTS_SIGBUS, 1);
+		dsm_stat_add(region->stat, DSM_COUNTER_FAULTS_SIGBUS, 1);
+		return VM_FAULT_SIGBUS;
+	}
+}
+
+static vm_fault_t dsm_fault_insert(struct vm_area_struct *vma, unsigned long address,
+				   struct dsm_region *region, struct page *page,
+				   pgprot_t prot)
+{
+	dsm_stat_add(region->node->stat, DSM_COUNTER_PAGES_MAPPED, 1);
+	dsm_stat_add(region->stat, DSM_COUNTER_PAGES_MAPPED, 1);
+	return vmf_insert_pfn_prot(vma, address, page_to_pfn(page), prot);
+}
+
+/* ---- this node's partition ---- */
+
+static vm_fault_t dsm_fault_local(struct vm_fault *vmf, struct dsm_region *region)
+{
+	struct dsm_node *node = region->node;
+	u64 page = vmf->pgoff - dsm_partition(node, node->id);
+	unsigned int index = page % DSM_CHUNK_PAGES;
+	struct vm_area_struct *vma = vmf->vma;
+	pgprot_t prot = vma->vm_page_prot;	/* read-only, as we have pfn_mkwrite */
+	struct dsm_chunk *chunk;
+	vm_fault_t ret;
+
+	dsm_stat_add(node->stat, DSM_COUNTER_FAULTS_LOCAL, 1);
+	dsm_stat_add(region->stat, DSM_COUNTER_FAULTS_LOCAL, 1);
+	chunk = dsm_chunk_get(node, page / DSM_CHUNK_PAGES);
+	if (!chunk)
+		return dsm_fault_error(region, -EACCES);
+	if (chunk->region != region) {
+		ret = dsm_fault_error(region, -EACCES);
+		goto put;
+	}
+	down_read(&chunk->lock);
+	if (chunk->dead) {
+		ret = dsm_fault_error(region, -EIDRM);
+		goto unlock;
+	}
+	switch (dsm_word_state(chunk->ledger[index])) {
+	case DSM_STATE_LIVE:
+	case DSM_STATE_CONT:
+		prot = vm_get_page_prot(vma->vm_flags);
+		break;
+	case DSM_STATE_FROZEN:
+		if (!(vmf->flags & FAULT_FLAG_WRITE))
+			break;
+		fallthrough;
+	default:
+		ret = dsm_fault_error(region, -EACCES);
+		goto unlock;
+	}
+	ret = dsm_fault_insert(vma, vmf->address, region, chunk->pages[index], prot);
+unlock:
+	up_read(&chunk->lock);
+put:
+	dsm_chunk_put(chunk);
+	return ret;
+}
+
+/* ---- copies ---- */
+
+/* Map the copies that follow, as far as they are here.  Returns the next page. */
+static pgoff_t dsm_fault_around(struct vm_fault *vmf, struct dsm_region *region)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	pgoff_t pgoff = vmf->pgoff + 1;
+	pgoff_t end = pgoff + DSM_AROUND_PAGES - 1;
+
+	end = min(end, round_down(vmf->pgoff, DSM_CHUNK_PAGES) + DSM_CHUNK_PAGES);
+	for (; pgoff < end; pgoff++) {
+		struct dsm_copy *copy = dsm_copy_find(region, pgoff);
+		vm_fault_t ret = VM_FAULT_SIGBUS;
+
+		if (!copy)
+			break;
+		/* A marked one must fault, to begin the next readahead. */
+		if (!dsm_copy_test(copy, DSM_COPY_MARK) && dsm_copy_trylock(copy)) {
+			if (dsm_copy_test(copy, DSM_COPY_PRESENT) &&
+			    !dsm_copy_test(copy, DSM_COPY_DEAD)) {
+				set_bit(DSM_COPY_REFERENCED, &copy->flags);
+				ret = dsm_fault_insert(vma, vma->vm_start +
+						       (pgoff << PAGE_SHIFT), region,
+						       copy->page, vma->vm_page_prot);
+			}
+			dsm_copy_unlock(copy);
+		}
+		dsm_copy_put(copy);
+		if (ret != VM_FAULT_NOPAGE)
+			break;
+	}
+	return pgoff;
+}
+
+/* Map a locked copy if it is present.  Unlocks it. */
+static bool dsm_fault_map(struct vm_fault *vmf, struct dsm_copy *copy, vm_fault_t *ret)
+{
+	bool present = dsm_copy_test(copy, DSM_COPY_PRESENT) &&
+		       !dsm_copy_test(copy, DSM_COPY_DEAD);
+
+	if (present) {
+		set_bit(DSM_COPY_REFERENCED, &copy->flags);
+		*ret = dsm_fault_insert(vmf->vma, vmf->address, copy->region,
+					copy->page, vmf->vma->vm_page_prot);
+	}
+	dsm_copy_unlock(copy);
+	return present;
+}
+
+static vm_fault_t dsm_fault_present(struct vm_fault *vmf, struct dsm_copy *copy,
+				    struct dsm_stream *stream, vm_fault_t ret)
+{
+	struct dsm_region *region = copy->region;
+	pgoff_t next = vmf->pgoff + 1;
+
+	if (!(vmf->flags & FAULT_FLAG_TRIED)) {
+		dsm_stat_add(region->node->stat, DSM_COUNTER_FAULTS_CACHED, 1);
+		dsm_stat_add(region->stat, DSM_COUNTER_FAULTS_CACHED, 1);
+	}
+	if (test_and_clear_bit(DSM_COPY_MARK, &copy->flags)) {
+		unsigned int window = clamp_t(unsigned int, 2 * READ_ONCE(stream->window),
+					      DSM_WINDOW_MIN_PAGES, DSM_WINDOW_MAX_PAGES);
+
+		WRITE_ONCE(stream->window, window);
+		/* What was read ahead last is on its way; go on behind it. */
+		dsm_copy_readahead(region, vmf->pgoff + window / 2, window);
+	}
+	if (vmf->pgoff == READ_ONCE(stream->next))
+		next = dsm_fault_around(vmf, region);
+	WRITE_ONCE(stream->next, next);
+	return ret;
+}
+
+static unsigned int dsm_fault_wait_state(const struct vm_fault *vmf)
+{
+	if (vmf->flags & FAULT_FLAG_INTERRUPTIBLE)
+		return TASK_INTERRUPTIBLE;
+	if (vmf->flags & FAULT_FLAG_KILLABLE)
+		return TASK_KILLABLE;
+	return TASK_UNINTERRUPTIBLE;
+}
+
+static vm_fault_t dsm_fault_remote(struct vm_fault *vmf, struct dsm_file *file,
+				   struct dsm_region *region)
+{
+	struct dsm_stream *stream = &file->streams[hash_32(current->pid, DSM_STREAM_BITS)];
+	struct dsm_node *node = region->node;
+	pgoff_t pgoff = vmf->pgoff;
+	unsigned int window = 0;
+	struct dsm_copy *copy;
+	vm_fault_t ret;
+	int err;
+
+	if (vmf->flags & FAULT_FLAG_WRITE || !node->links[dsm_home(node, pgoff)])
+		return dsm_fault_error(region, -EACCES);
+	copy = dsm_copy_make(region, pgoff);
+	if (IS_ERR(copy))
+		return VM_FAULT_OOM;
+	/* A present copy is locked only for as long as it takes to map it. */
+	if (dsm_copy_trylock(copy) ||
+	    (dsm_copy_test(copy, DSM_COPY_PRESENT) &&
+	     !dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE))) {
+		if (dsm_fault_map(vmf, copy, &ret)) {
+			ret = dsm_fault_present(vmf, copy, stream, ret);
+			goto put;
+		}
+		if (vmf->flags & FAULT_FLAG_TRIED) {
+			ret = dsm_fault_error(region, READ_ONCE(copy->err));
+			goto put;
+		}
+	} else if (vmf->flags & FAULT_FLAG_TRIED) {
+		ret = VM_FAULT_NOPAGE;
+		goto put;
+	}
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT) {
+		ret = VM_FAULT_RETRY;
+		goto put;
+	}
+	if (pgoff == READ_ONCE(stream->next)) {
+		window = clamp_t(unsigned int, 2 * READ_ONCE(stream->window),
+				 DSM_WINDOW_MIN_PAGES, DSM_WINDOW_MAX_PAGES);
+		WRITE_ONCE(stream->window, window);
+	} else {
+		WRITE_ONCE(stream->window, 0);
+	}
+	if (fault_flag_allow_retry_first(vmf->flags)) {
+		unsigned int state = dsm_fault_wait_state(vmf);
+
+		/* The mapping may be gone afterwards; the copy's region is held. */
+		kref_get(&region->ref);
+		release_fault_lock(vmf);
+		dsm_copy_fetch(copy, state, pgoff + 1, window);
+		dsm_copy_put(copy);
+		dsm_region_put(region);
+		return VM_FAULT_RETRY;
+	}
+	do {
+		err = dsm_copy_fetch(copy, TASK_UNINTERRUPTIBLE, pgoff + 1, window);
+		if (err) {
+			ret = dsm_fault_error(region, err);
+			goto put;
+		}
+		dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE);
+	} while (!dsm_fault_map(vmf, copy, &ret));
+put:
+	dsm_copy_put(copy);
+	return ret;
+}
+
+static vm_fault_t dsm_vm_fault(struct vm_fault *vmf)
+{
+	struct dsm_file *file = vmf->vma->vm_file->private_data;
+	struct dsm_region *region = file->region;
+	struct dsm_node *node = region->node;
+	vm_fault_t ret;
+
+	if (!(vmf->flags & FAULT_FLAG_TRIED)) {
+		dsm_stat_add(node->stat, DSM_COUNTER_FAULTS, 1);
+		dsm_stat_add(region->stat, DSM_COUNTER_FAULTS, 1);
+	}
+	trace_dsm_fault(node->id, vmf->pgoff, vmf->flags);
+	if (!dsm_node_enter(node))
+		return VM_FAULT_SIGBUS;
+	/* The node outlives the mapping only as long as it is entered. */
+	if (READ_ONCE(region->gone))
+		ret = dsm_fault_error(region, -EIDRM);
+	else if (dsm_home(node, vmf->pgoff) == node->id)
+		ret = dsm_fault_local(vmf, region);
+	else
+		ret = dsm_fault_remote(vmf, file, region);
+	dsm_node_leave(node);
+	return ret;
+}
+
+/*
+ * A store to a page that is mapped read-only.  Take the mapping away: the fault
+ * that follows decides, in one place.
+ */
+static vm_fault_t dsm_vm_pfn_mkwrite(struct vm_fault *vmf)
+{
+	zap_vma_ptes(vmf->vma, vmf->address & PAGE_MASK, PAGE_SIZE);
+	return VM_FAULT_NOPAGE;
+}
+
+/* Its presence lets faults run under the lock of the VMA alone (6.4 and later). */
+static vm_fault_t dsm_vm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	return 0;
+}
+
+static int dsm_vm_may_split(struct vm_area_struct *vma, unsigned long address)
+{
+	return -EINVAL;
+}
+
+static int dsm_vm_mremap(struct vm_area_struct *vma)
+{
+	return -EINVAL;
+}
+
+static void dsm_vm_close(struct vm_area_struct *vma)
+{
+	struct dsm_file *file = vma->vm_file->private_data;
+
+	atomic_set(&file->mapped, 0);
+}
+
+const struct vm_operations_struct dsm_vm_ops = {
+	.fault = dsm_vm_fault,
+	.pfn_mkwrite = dsm_vm_pfn_mkwrite,
+	.map_pages = dsm_vm_map_pages,
+	.may_split = dsm_vm_may_split,
+	.mremap = dsm_vm_mremap,
+	.close = dsm_vm_close,
+};

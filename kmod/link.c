@@ -1,0 +1,913 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A link joins two nodes.  The one with the lower id connects, the other
+ * accepts; a node has a link to itself, for registrations and its own atomics.
+ *
+ *	active					passive
+ *	connect 0: nonce		->
+ *					<-	accept: nonce, proof of the key
+ *	PROOF				->
+ *					<-	HELLO: directory keys
+ *	HELLO				->
+ *	connect 1..: proof, index	->	(each bound to this session)
+ *	READY				->
+ *	up						up
+ *
+ * Neither side gives a key or an address away before the other has proved
+ * itself, and no queue pair that can READ exists before that.
+ *
+ * A new session of the peer replaces the old one only when it is complete, so
+ * a stranger's requests cannot take a working link down.  All changes are made
+ * by the link's work, one at a time.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/random.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <rdma/ib_cm.h>
+#include "auth.h"
+#include "link.h"
+#include "node.h"
+#include "trace.h"
+
+static const char *const dsm_link_state_names[DSM_LINK_STATES] = {
+	[DSM_LINK_DOWN] = "down",
+	[DSM_LINK_CONNECTING] = "connecting",
+	[DSM_LINK_UP] = "up",
+	[DSM_LINK_FENCED] = "fenced",
+	[DSM_LINK_CLOSED] = "closed",
+};
+
+static const u8 dsm_link_legal[DSM_LINK_STATES] = {
+	[DSM_LINK_DOWN] = BIT(DSM_LINK_CONNECTING) | BIT(DSM_LINK_UP) |
+			  BIT(DSM_LINK_FENCED) | BIT(DSM_LINK_CLOSED),
+	[DSM_LINK_CONNECTING] = BIT(DSM_LINK_DOWN) | BIT(DSM_LINK_UP) |
+				BIT(DSM_LINK_FENCED) | BIT(DSM_LINK_CLOSED),
+	[DSM_LINK_UP] = BIT(DSM_LINK_DOWN) | BIT(DSM_LINK_FENCED) |
+			BIT(DSM_LINK_CLOSED),
+	[DSM_LINK_FENCED] = BIT(DSM_LINK_UP) | BIT(DSM_LINK_CLOSED),
+	[DSM_LINK_CLOSED] = 0,
+};
+
+const char *dsm_link_state_name(const struct dsm_link *link)
+{
+	return dsm_link_state_names[READ_ONCE(link->state)];
+}
+
+/* The one place where a link changes its state.  Returns whether it did. */
+static bool dsm_link_set_state(struct dsm_link *link, enum dsm_link_state state)
+{
+	struct dsm_stat __percpu *stat = link->node->stat;
+
+	lockdep_assert_held(&link->lock);
+	if (!(dsm_link_legal[link->state] & BIT(state)))
+		return false;
+	trace_dsm_link_state(link->node->id, link->peer,
+			     dsm_link_state_names[link->state],
+			     dsm_link_state_names[state]);
+	if (link->state == DSM_LINK_UP) {
+		link->lost = jiffies;
+		if (link != link->node->loop) {
+			dsm_stat_add(stat, DSM_COUNTER_GAUGE_LINKS, -1);
+			dsm_stat_add(stat, DSM_COUNTER_LINKS_LOST,
+				     state != DSM_LINK_CLOSED);
+		}
+	}
+	if (state == DSM_LINK_UP && link != link->node->loop) {
+		dsm_stat_add(stat, DSM_COUNTER_GAUGE_LINKS, 1);
+		dsm_stat_add(stat, DSM_COUNTER_LINKS_UP, 1);
+	}
+	WRITE_ONCE(link->state, state);
+	wake_up_all(&link->changed);
+	return true;
+}
+
+static void dsm_link_refuse(struct dsm_link *link, const char *why)
+{
+	dsm_stat_add(link->node->stat, DSM_COUNTER_LINKS_REFUSED, 1);
+	if (!link->refused)
+		pr_warn_ratelimited("node %u: link to node %u refused: %s\n",
+				    link->node->id, link->peer, why);
+	link->refused = true;
+}
+
+/**
+ * dsm_link_get() - use the link's session
+ * @link: any
+ *
+ * Return: the session, to be put after use, or NULL if the link is not up.
+ */
+struct dsm_session *dsm_link_get(struct dsm_link *link)
+{
+	struct dsm_session *s;
+
+	rcu_read_lock();
+	s = rcu_dereference(link->session);
+	if (s && !dsm_session_get(s))
+		s = NULL;
+	rcu_read_unlock();
+	return s;
+}
+
+/* Up, or not going to be in time. */
+static bool dsm_link_settled(struct dsm_link *link)
+{
+	struct dsm_session *s;
+	bool failed;
+
+	if (time_after(jiffies, READ_ONCE(link->lost) +
+		       msecs_to_jiffies(DSM_LINK_GRACE_MS)) &&
+	    READ_ONCE(link->state) != DSM_LINK_UP)
+		return true;
+	switch (READ_ONCE(link->state)) {
+	case DSM_LINK_UP:
+		rcu_read_lock();
+		s = rcu_dereference(link->session);
+		failed = !s || test_bit(DSM_SESSION_FAILED, &s->flags);
+		rcu_read_unlock();
+		return !failed;
+	case DSM_LINK_FENCED:
+	case DSM_LINK_CLOSED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/**
+ * dsm_link_wait() - wait for a lost link to come back
+ * @link: any
+ * @state: TASK_INTERRUPTIBLE, TASK_KILLABLE or TASK_UNINTERRUPTIBLE
+ *
+ * A link that was lost less than DSM_LINK_GRACE_MS ago is waited for until then.
+ *
+ * Return: 0: up; -EHOSTDOWN; -EINTR.
+ */
+int dsm_link_wait(struct dsm_link *link, unsigned int state)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(DSM_LINK_GRACE_MS);
+	DEFINE_WAIT(wait);
+	int err = 0;
+
+	if (dsm_link_settled(link))
+		goto out;
+	for (;;) {
+		prepare_to_wait(&link->changed, &wait, state);
+		if (dsm_link_settled(link) || time_after(jiffies, end))
+			break;
+		if (signal_pending_state(state, current)) {
+			err = -EINTR;
+			break;
+		}
+		schedule_timeout(msecs_to_jiffies(DSM_LINK_BACKOFF_MIN_MS));
+	}
+	finish_wait(&link->changed, &wait);
+out:
+	if (!err && READ_ONCE(link->state) != DSM_LINK_UP)
+		err = -EHOSTDOWN;
+	return err;
+}
+
+/**
+ * dsm_link_call() - ask the peer something
+ * @link: to the peer
+ * @type: of the request
+ * @payload: what it says
+ * @len: bytes of it
+ * @reply: out: the answer; may be NULL
+ *
+ * Return: as dsm_session_call(); -EHOSTDOWN if the link is not up.
+ */
+int dsm_link_call(struct dsm_link *link, enum dsm_wire_type type,
+		  const void *payload, size_t len,
+		  struct dsm_wire_message *reply)
+{
+	struct dsm_session *s;
+	int err;
+
+	err = dsm_link_wait(link, TASK_KILLABLE);
+	if (err)
+		return err;
+	s = dsm_link_get(link);
+	if (!s)
+		return -EHOSTDOWN;
+	/* Who removes a region waits for an answer that waits for all nodes. */
+	err = dsm_session_call(s, type, payload, len, reply,
+			       type == DSM_MSG_REGION_REMOVE ?
+			       3 * DSM_CALL_TIMEOUT_MS : DSM_CALL_TIMEOUT_MS);
+	dsm_session_put(s);
+	return err;
+}
+
+struct dsm_link_one {
+	struct work_struct work;
+	struct dsm_link *link;
+	enum dsm_wire_type type;
+	const void *payload;
+	size_t len;
+	int err;
+};
+
+static void dsm_link_one_work(struct work_struct *work)
+{
+	struct dsm_link_one *one = container_of(work, struct dsm_link_one, work);
+
+	one->err = dsm_link_call(one->link, one->type, one->payload, one->len, NULL);
+}
+
+/**
+ * dsm_link_call_all() - tell every peer something, side by side
+ * @node: ours
+ * @type: of the request
+ * @payload: what it says
+ * @len: bytes of it
+ * @silent: out: bit by node: did not answer; may be NULL
+ *
+ * Context: process; waits for all answers, DSM_CALL_TIMEOUT_MS at the most.
+ */
+void dsm_link_call_all(struct dsm_node *node, enum dsm_wire_type type,
+		       const void *payload, size_t len, unsigned long *silent)
+{
+	struct dsm_link_one *all, *one;
+	unsigned int i;
+
+	/* Peers that cannot be told count as silent: the caller cuts them off. */
+	all = kvcalloc(DSM_MAX_NODES, sizeof(*all), GFP_KERNEL | __GFP_NOFAIL);
+	for (i = 0; i < DSM_MAX_NODES; i++) {
+		one = &all[i];
+		if (i == node->id || !node->links[i])
+			continue;
+		INIT_WORK(&one->work, dsm_link_one_work);
+		one->link = node->links[i];
+		one->type = type;
+		one->payload = payload;
+		one->len = len;
+		queue_work(node->wq, &one->work);
+	}
+	for (i = 0; i < DSM_MAX_NODES; i++) {
+		one = &all[i];
+		if (!one->link)
+			continue;
+		flush_work(&one->work);
+		if (one->err && silent)
+			set_bit(i, silent);
+	}
+	kvfree(all);
+}
+
+static u64 dsm_link_peer_epoch(const struct dsm_session *s)
+{
+	return le64_to_cpu(s->active ? s->auth.passive_epoch : s->auth.active_epoch);
+}
+
+static u64 dsm_link_min_epoch(const struct dsm_link *link)
+{
+	return READ_ONCE(link->node->config.members[link->peer].min_epoch);
+}
+
+static void dsm_link_changed(struct dsm_session *s)
+{
+	struct dsm_link *link = s->owner;
+
+	wake_up_all(&s->room);
+	wake_up_all(&link->changed);
+	if (READ_ONCE(link->state) != DSM_LINK_CLOSED)
+		mod_delayed_work(link->node->wq, &link->work, 0);
+}
+
+static void dsm_link_fill_hello(struct dsm_node *node, struct dsm_wire_hello *hello)
+{
+	memset(hello, 0, sizeof(*hello));
+	hello->born = cpu_to_le64(node->born);
+	dsm_dir_hello(node, hello);
+}
+
+static int dsm_link_check_hello(const struct dsm_link *link,
+				const struct dsm_wire_hello *hello)
+{
+	unsigned int i;
+
+	/* The link to oneself comes up before there is a directory. */
+	if (link->peer == link->node->id)
+		return 0;
+	if (le32_to_cpu(hello->segment[0].entries) * sizeof(struct dsm_wire_chunk) <
+	    DSM_PING_MAX_BYTES)
+		return -EPROTO;
+	for (i = 0; i < DSM_WIRE_SEGMENTS; i++)
+		if (le32_to_cpu(hello->segment[i].entries) > DSM_DIR_SEGMENT_ENTRIES)
+			return -EPROTO;
+	if (le64_to_cpu(hello->born) < link->seen)
+		return -ESTALE;
+	return 0;
+}
+
+/* ---- the peer's requests ---- */
+
+static int dsm_link_proof(struct dsm_link *link, struct dsm_session *s,
+			  const struct dsm_wire_message *message)
+{
+	struct dsm_wire_hello hello;
+	int err;
+
+	if (s->active || test_bit(DSM_SESSION_TRUSTED, &s->flags) ||
+	    le16_to_cpu(message->head.len) != sizeof(message->proof))
+		return -EPROTO;
+	err = dsm_auth_check(s->node->tfm, &s->auth, DSM_AUTH_ACTIVE, 0,
+			     message->proof.proof);
+	if (err) {
+		dsm_link_refuse(link, "it does not know the cluster key");
+		return err;
+	}
+	set_bit(DSM_SESSION_TRUSTED, &s->flags);
+	dsm_link_fill_hello(s->node, &hello);
+	return dsm_session_reply(s, message, 0, &hello, sizeof(hello));
+}
+
+static int dsm_link_hello(struct dsm_link *link, struct dsm_session *s,
+			  const struct dsm_wire_message *message)
+{
+	int err;
+
+	if (s->active || test_bit(DSM_SESSION_READY, &s->flags) ||
+	    le16_to_cpu(message->head.len) != sizeof(message->hello))
+		return -EPROTO;
+	err = dsm_link_check_hello(link, &message->hello);
+	if (err) {
+		dsm_link_refuse(link, err == -ESTALE ? "its clock went back" :
+				"malformed hello");
+		return err;
+	}
+	s->hello = message->hello;
+	return dsm_session_reply(s, message, 0, NULL, 0);
+}
+
+static int dsm_link_ready(struct dsm_link *link, struct dsm_session *s,
+			  const struct dsm_wire_message *message)
+{
+	if (s->active || !s->hello.born || message->head.len)
+		return -EPROTO;
+	/* The hello was stored before: pairs with the work's test_bit(). */
+	smp_mb__before_atomic();
+	set_bit(DSM_SESSION_READY, &s->flags);
+	dsm_link_changed(s);
+	return dsm_session_reply(s, message, 0, NULL, 0);
+}
+
+static void dsm_link_request(struct dsm_session *s,
+			     const struct dsm_wire_message *message)
+{
+	struct dsm_link *link = s->owner;
+	unsigned int type = le16_to_cpu(message->head.type);
+	int err;
+
+	if (type != DSM_MSG_PROOF && !test_bit(DSM_SESSION_TRUSTED, &s->flags)) {
+		err = -EKEYREJECTED;
+		goto refuse;
+	}
+	switch (type) {
+	case DSM_MSG_PROOF:
+		err = dsm_link_proof(link, s, message);
+		break;
+	case DSM_MSG_HELLO:
+		err = dsm_link_hello(link, s, message);
+		break;
+	case DSM_MSG_READY:
+		err = dsm_link_ready(link, s, message);
+		break;
+	default:
+		s->node->request(s->node, link->peer, s, message);
+		return;
+	}
+	if (!err)
+		return;
+refuse:
+	dsm_stat_add(s->node->stat, DSM_COUNTER_MESSAGES_REFUSED, 1);
+	dsm_session_reply(s, message, err, NULL, 0);
+	dsm_session_fail(s, "request refused");
+}
+
+/* ---- beginning and ending sessions ---- */
+
+static void dsm_link_fill_open(const struct dsm_link *link, unsigned int conn,
+			       struct dsm_wire_open *open)
+{
+	const struct dsm_node *node = link->node;
+
+	memset(open, 0, sizeof(*open));
+	open->magic = cpu_to_le32(DSM_WIRE_MAGIC);
+	open->version = cpu_to_le16(DSM_WIRE_VERSION);
+	open->from = node->id;
+	open->to = link->peer;
+	open->geometry = cpu_to_le32(node->config.geometry.crc);
+	open->conn = conn;
+	open->epoch = cpu_to_le64(READ_ONCE(node->config.epoch));
+}
+
+static int dsm_link_check_open(const struct dsm_node *node,
+			       const struct dsm_wire_open *open)
+{
+	if (open->magic != cpu_to_le32(DSM_WIRE_MAGIC) ||
+	    open->version != cpu_to_le16(DSM_WIRE_VERSION) ||
+	    memchr_inv(open->reserved, 0, sizeof(open->reserved)))
+		return -EPROTO;
+	if (open->to != node->id || open->from >= node->config.geometry.max_nodes ||
+	    !node->config.members[open->from].present)
+		return -ENOENT;
+	if (open->geometry != cpu_to_le32(node->config.geometry.crc))
+		return -EINVAL;
+	if (open->conn >= DSM_CONNS)
+		return -EPROTO;
+	if (le64_to_cpu(open->epoch) <
+	    READ_ONCE(node->config.members[open->from].min_epoch))
+		return -EHOSTDOWN;
+	return 0;
+}
+
+static struct dsm_session *dsm_link_session_alloc(struct dsm_link *link, bool active)
+{
+	struct dsm_session *s = dsm_session_alloc(link->node, active);
+
+	if (IS_ERR(s))
+		return s;
+	s->owner = link;
+	s->changed = dsm_link_changed;
+	s->request = dsm_link_request;
+	s->auth.active = active ? link->node->id : link->peer;
+	s->auth.passive = active ? link->peer : link->node->id;
+	s->deadline = jiffies + msecs_to_jiffies(DSM_LINK_SETUP_MS);
+	return s;
+}
+
+/* Take away the session in use, if it failed or @any, and wait for its end. */
+static void dsm_link_reap(struct dsm_link *link, bool any)
+{
+	struct dsm_session *s;
+
+	spin_lock_bh(&link->lock);
+	s = rcu_dereference_protected(link->session, lockdep_is_held(&link->lock));
+	if (s && !any && link->state == DSM_LINK_UP &&
+	    !test_bit(DSM_SESSION_FAILED, &s->flags))
+		s = NULL;
+	if (s) {
+		if (link->state == DSM_LINK_UP)
+			dsm_link_set_state(link, DSM_LINK_DOWN);
+		rcu_assign_pointer(link->session, NULL);
+	}
+	spin_unlock_bh(&link->lock);
+	if (s) {
+		synchronize_rcu();
+		dsm_session_close(s);
+	}
+}
+
+/*
+ * The session becomes the one in use.  The old one is gone before the peer's
+ * new life is acted upon, so nothing of the old life can arrive after that.
+ */
+static int dsm_link_adopt(struct dsm_link *link, struct dsm_session *s)
+{
+	u64 born = le64_to_cpu(s->hello.born);
+	int err = 0;
+
+	dsm_link_reap(link, true);
+	if (link->peer != link->node->id) {
+		bool reborn = link->born && link->born != born;
+
+		link->born = born;
+		WRITE_ONCE(link->seen, max(link->seen, born));
+		link->node->peer_up(link->node, link->peer, reborn);
+	}
+	spin_lock_bh(&link->lock);
+	if (dsm_link_peer_epoch(s) < dsm_link_min_epoch(link)) {
+		err = -EHOSTDOWN;
+		goto unlock;
+	}
+	s->serial = ++link->serial;
+	if (!dsm_link_set_state(link, DSM_LINK_UP)) {
+		err = -EHOSTDOWN;
+		goto unlock;
+	}
+	rcu_assign_pointer(link->session, s);
+	link->fenced = false;
+	link->refused = false;
+	link->backoff_ms = DSM_LINK_BACKOFF_MIN_MS;
+unlock:
+	spin_unlock_bh(&link->lock);
+	if (!err)
+		wake_up_all(&link->changed);
+	return err;
+}
+
+static int dsm_link_connect_control(struct dsm_link *link, struct dsm_session *s)
+{
+	struct dsm_node *node = link->node;
+	struct dsm_wire_accept *accept = &s->conn[0].reply;
+	struct dsm_wire_message *reply;
+	struct dsm_wire_proof proof;
+	struct dsm_wire_hello hello;
+	struct dsm_wire_open open;
+	int err;
+
+	dsm_link_fill_open(link, 0, &open);
+	get_random_bytes(open.token, sizeof(open.token));
+	memcpy(s->auth.active_nonce, open.token, sizeof(open.token));
+	s->auth.active_epoch = open.epoch;
+	err = dsm_conn_connect(&s->conn[0], &node->config.members[node->id].addr,
+			       &node->config.members[link->peer].addr, &open);
+	if (err == -EKEYREJECTED)
+		dsm_link_refuse(link, "it refuses our cluster key");
+	if (err)
+		return err;
+	err = dsm_link_check_open(node, &accept->open);
+	if (!err && accept->open.from != link->peer)
+		err = -EPROTO;
+	if (err) {
+		dsm_link_refuse(link, err == -EHOSTDOWN ? "it is fenced" :
+				"it is configured differently");
+		return err;
+	}
+	s->auth.passive_epoch = accept->open.epoch;
+	memcpy(s->auth.passive_nonce, accept->open.token, sizeof(accept->open.token));
+	err = dsm_auth_check(node->tfm, &s->auth, DSM_AUTH_PASSIVE, 0, accept->proof);
+	if (err) {
+		dsm_link_refuse(link, "it does not know the cluster key");
+		return err;
+	}
+	set_bit(DSM_SESSION_TRUSTED, &s->flags);
+
+	reply = kzalloc(sizeof(*reply), GFP_KERNEL);
+	if (!reply)
+		return -ENOMEM;
+	err = dsm_auth_prove(node->tfm, &s->auth, DSM_AUTH_ACTIVE, 0, proof.proof);
+	if (!err)
+		err = dsm_session_call(s, DSM_MSG_PROOF, &proof, sizeof(proof),
+				       reply, DSM_CALL_TIMEOUT_MS);
+	if (err)
+		goto free;
+	err = -EPROTO;
+	if (le16_to_cpu(reply->head.len) == sizeof(reply->hello))
+		err = dsm_link_check_hello(link, &reply->hello);
+	if (err) {
+		dsm_link_refuse(link, err == -ESTALE ? "its clock went back" :
+				"malformed hello");
+		goto free;
+	}
+	s->hello = reply->hello;
+	dsm_link_fill_hello(node, &hello);
+	err = dsm_session_call(s, DSM_MSG_HELLO, &hello, sizeof(hello), NULL,
+			       DSM_CALL_TIMEOUT_MS);
+free:
+	kfree(reply);
+	return err;
+}
+
+static int dsm_link_connect_data(struct dsm_link *link, struct dsm_session *s,
+				 unsigned int conn)
+{
+	struct dsm_node *node = link->node;
+	struct dsm_wire_open open;
+	int err;
+
+	dsm_link_fill_open(link, conn, &open);
+	err = dsm_auth_prove(node->tfm, &s->auth, DSM_AUTH_DATA, conn, open.token);
+	if (err)
+		return err;
+	return dsm_conn_connect(&s->conn[conn], &node->config.members[node->id].addr,
+				&node->config.members[link->peer].addr, &open);
+}
+
+static int dsm_link_connect(struct dsm_link *link)
+{
+	struct dsm_session *s;
+	unsigned int i;
+	int err;
+
+	s = dsm_link_session_alloc(link, true);
+	if (IS_ERR(s))
+		return PTR_ERR(s);
+	if (!link->fenced) {
+		spin_lock_bh(&link->lock);
+		dsm_link_set_state(link, DSM_LINK_CONNECTING);
+		spin_unlock_bh(&link->lock);
+	}
+	err = dsm_link_connect_control(link, s);
+	for (i = 1; i < DSM_CONNS && !err; i++)
+		err = dsm_link_connect_data(link, s, i);
+	if (!err)
+		err = dsm_session_call(s, DSM_MSG_READY, NULL, 0, NULL,
+				       DSM_CALL_TIMEOUT_MS);
+	if (!err)
+		err = dsm_link_adopt(link, s);
+	if (!err)
+		return 0;
+	spin_lock_bh(&link->lock);
+	if (link->state == DSM_LINK_CONNECTING)
+		dsm_link_set_state(link, DSM_LINK_DOWN);
+	spin_unlock_bh(&link->lock);
+	dsm_session_close(s);
+	return err;
+}
+
+static void dsm_link_settle_pending(struct dsm_link *link)
+{
+	struct dsm_session *s;
+	bool ready = false;
+
+	spin_lock_bh(&link->lock);
+	s = link->pending;
+	if (s) {
+		ready = test_bit(DSM_SESSION_READY, &s->flags) &&
+			!test_bit(DSM_SESSION_FAILED, &s->flags) &&
+			link->state != DSM_LINK_CLOSED &&
+			dsm_session_established(s);
+		if (ready || test_bit(DSM_SESSION_FAILED, &s->flags) ||
+		    link->state == DSM_LINK_CLOSED ||
+		    time_after(jiffies, s->deadline))
+			link->pending = NULL;
+		else
+			s = NULL;
+	}
+	spin_unlock_bh(&link->lock);
+	if (!s)
+		return;
+	if (!ready || dsm_link_adopt(link, s))
+		dsm_session_close(s);
+}
+
+static void dsm_link_liveness(struct dsm_link *link)
+{
+	struct dsm_session *s;
+	u64 *to;
+
+	if (link->peer == link->node->id)
+		return;
+	s = dsm_link_get(link);
+	if (!s)
+		return;
+	to = kmalloc(sizeof(*to), GFP_KERNEL);
+	if (to) {
+		dsm_stat_add(link->node->stat, DSM_COUNTER_READS_LIVENESS, 1);
+		dsm_session_read(s, le64_to_cpu(s->hello.segment[0].addr),
+				 le32_to_cpu(s->hello.segment[0].rkey), to,
+				 sizeof(*to));
+		kfree(to);
+	}
+	dsm_session_put(s);
+}
+
+static void dsm_link_work(struct work_struct *work)
+{
+	struct dsm_link *link = container_of(to_delayed_work(work), struct dsm_link, work);
+	unsigned int delay_ms = DSM_LINK_LIVENESS_MS;
+
+	dsm_link_reap(link, false);
+	dsm_link_settle_pending(link);
+	if (READ_ONCE(link->state) == DSM_LINK_CLOSED)
+		return;
+	if (rcu_access_pointer(link->session)) {
+		dsm_link_liveness(link);
+	} else if (link->active && dsm_link_connect(link)) {
+		/* A little at random, so that nodes do not try in step. */
+		delay_ms = link->backoff_ms + get_random_u32_below(link->backoff_ms);
+		link->backoff_ms = min_t(unsigned int, 2 * link->backoff_ms,
+					 DSM_LINK_BACKOFF_MAX_MS);
+	}
+	if (READ_ONCE(link->state) != DSM_LINK_CLOSED)
+		queue_delayed_work(link->node->wq, &link->work,
+				   msecs_to_jiffies(delay_ms));
+}
+
+/* ---- accepting ---- */
+
+static int dsm_link_accept_control(struct dsm_link *link, struct rdma_cm_id *id,
+				   const struct dsm_wire_open *open)
+{
+	struct dsm_node *node = link->node;
+	struct dsm_wire_accept accept = {};
+	struct dsm_session *s;
+	int err;
+
+	s = dsm_link_session_alloc(link, false);
+	if (IS_ERR(s))
+		return PTR_ERR(s);
+	s->auth.active_epoch = open->epoch;
+	memcpy(s->auth.active_nonce, open->token, sizeof(open->token));
+	dsm_link_fill_open(link, 0, &accept.open);
+	s->auth.passive_epoch = accept.open.epoch;
+	get_random_bytes(accept.open.token, sizeof(accept.open.token));
+	memcpy(s->auth.passive_nonce, accept.open.token, sizeof(accept.open.token));
+	err = dsm_auth_prove(node->tfm, &s->auth, DSM_AUTH_PASSIVE, 0, accept.proof);
+	if (err)
+		goto close;
+
+	/* Our own use of it keeps the work from closing it under us. */
+	refcount_inc(&s->users);
+	spin_lock_bh(&link->lock);
+	if (link->state == DSM_LINK_CLOSED)
+		err = -EHOSTDOWN;
+	else if (link->pending)
+		err = -EBUSY;
+	else
+		link->pending = s;
+	spin_unlock_bh(&link->lock);
+	if (err) {
+		dsm_link_changed(s);
+		dsm_session_put(s);
+		goto close;
+	}
+	err = dsm_conn_accept(&s->conn[0], id, &accept);
+	if (err)
+		dsm_session_fail(s, "accept failed");
+	mod_delayed_work(node->wq, &link->work, msecs_to_jiffies(DSM_LINK_SETUP_MS) + 1);
+	dsm_session_put(s);
+	return err;
+close:
+	dsm_session_close(s);
+	return err;
+}
+
+static int dsm_link_accept_data(struct dsm_link *link, struct rdma_cm_id *id,
+				const struct dsm_wire_open *open)
+{
+	struct dsm_wire_accept accept = {};
+	struct dsm_conn *conn;
+	struct dsm_session *s;
+	int err;
+
+	spin_lock_bh(&link->lock);
+	s = link->pending;
+	if (s && !dsm_session_get(s))
+		s = NULL;
+	spin_unlock_bh(&link->lock);
+	if (!s)
+		return -ENOENT;
+	err = -EKEYREJECTED;
+	conn = &s->conn[open->conn];
+	if (!test_bit(DSM_SESSION_TRUSTED, &s->flags))
+		goto put;
+	err = dsm_auth_check(link->node->tfm, &s->auth, DSM_AUTH_DATA, open->conn,
+			     open->token);
+	if (err) {
+		dsm_link_refuse(link, "a connection without proof");
+		goto put;
+	}
+	err = -EEXIST;
+	if (test_and_set_bit(DSM_SESSION_CONN + open->conn, &s->flags))
+		goto put;
+	dsm_link_fill_open(link, open->conn, &accept.open);
+	err = dsm_conn_accept(conn, id, &accept);
+	if (err)
+		dsm_session_fail(s, "accept failed");
+put:
+	dsm_session_put(s);
+	return err;
+}
+
+/**
+ * dsm_link_accept() - a peer, or a stranger, asks for a connection
+ * @node: that listens
+ * @id: the new connection
+ * @event: RDMA_CM_EVENT_CONNECT_REQUEST
+ *
+ * Context: handler of the connection manager.
+ * Return: 0, or an error: the request was refused and the connection manager
+ * must destroy @id.
+ */
+int dsm_link_accept(struct dsm_node *node, struct rdma_cm_id *id,
+		    const struct rdma_cm_event *event)
+{
+	const struct dsm_wire_open *open = event->param.conn.private_data;
+	struct dsm_wire_reject reject = { .magic = cpu_to_le32(DSM_WIRE_MAGIC) };
+	struct dsm_link *link = NULL;
+	int err = -EPROTO;
+
+	if (open && event->param.conn.private_data_len >= sizeof(*open))
+		err = dsm_link_check_open(node, open);
+	if (!err) {
+		link = open->from == node->id ? READ_ONCE(node->loop) :
+						READ_ONCE(node->links[open->from]);
+		if (!link)
+			err = -EAGAIN;
+		else if (link->active)
+			err = -EPROTO;
+	}
+	if (err && err != -EAGAIN) {
+		dsm_stat_add(node->stat, DSM_COUNTER_LINKS_REFUSED, 1);
+		pr_warn_ratelimited("node %u: connection refused: %s\n", node->id,
+				    err == -EHOSTDOWN ? "fenced" :
+				    err == -EINVAL ? "another geometry" :
+				    err == -ENOENT ? "not of this cluster" : "malformed");
+	}
+	if (!err)
+		err = open->conn ? dsm_link_accept_data(link, id, open) :
+				   dsm_link_accept_control(link, id, open);
+	if (err) {
+		reject.error = cpu_to_le32(-err);
+		rdma_reject(id, &reject, sizeof(reject), IB_CM_REJ_CONSUMER_DEFINED);
+	}
+	return err;
+}
+
+/* ---- life ---- */
+
+/**
+ * dsm_link_alloc() - make a link, down
+ * @node: that we are
+ * @peer: the other's id
+ * @active: we connect
+ */
+struct dsm_link *dsm_link_alloc(struct dsm_node *node, u32 peer, bool active)
+{
+	struct dsm_link *link = kzalloc(sizeof(*link), GFP_KERNEL);
+
+	if (!link)
+		return NULL;
+	link->node = node;
+	link->peer = peer;
+	link->active = active;
+	link->lost = jiffies;
+	link->backoff_ms = DSM_LINK_BACKOFF_MIN_MS;
+	link->fenced = node->config.members[peer].min_epoch > 0;
+	spin_lock_init(&link->lock);
+	init_waitqueue_head(&link->changed);
+	INIT_DELAYED_WORK(&link->work, dsm_link_work);
+	xa_init(&link->far);
+	return link;
+}
+
+void dsm_link_start(struct dsm_link *link)
+{
+	queue_delayed_work(link->node->wq, &link->work, 0);
+}
+
+/**
+ * dsm_link_stop() - close a link for good
+ * @link: any
+ *
+ * Context: process.  All requests on it have completed when this returns.
+ */
+void dsm_link_stop(struct dsm_link *link)
+{
+	struct dsm_session *s;
+
+	spin_lock_bh(&link->lock);
+	dsm_link_set_state(link, DSM_LINK_CLOSED);
+	s = rcu_dereference_protected(link->session, lockdep_is_held(&link->lock));
+	if (s)
+		set_bit(DSM_SESSION_FAILED, &s->flags);
+	spin_unlock_bh(&link->lock);
+	cancel_delayed_work_sync(&link->work);
+	dsm_link_reap(link, false);
+	dsm_link_settle_pending(link);
+	/* A session that was closing may have kicked the work once more. */
+	cancel_delayed_work_sync(&link->work);
+}
+
+void dsm_link_free(struct dsm_link *link)
+{
+	if (!link)
+		return;
+	dsm_dir_forget_peer(link);
+	xa_destroy(&link->far);
+	kfree(link);
+}
+
+/**
+ * dsm_link_reset() - close the session and wait until its queue pairs are gone
+ * @link: any
+ * @why: for the log
+ *
+ * A new session is begun at once.  Context: process.
+ */
+void dsm_link_reset(struct dsm_link *link, const char *why)
+{
+	struct dsm_session *s = dsm_link_get(link);
+
+	if (s) {
+		dsm_session_fail(s, why);
+		dsm_session_put(s);
+	}
+	flush_delayed_work(&link->work);
+}
+
+/**
+ * dsm_link_fence() - refuse the peer until it comes with a new epoch
+ * @link: to the peer; its min_epoch has been raised
+ */
+void dsm_link_fence(struct dsm_link *link)
+{
+	struct dsm_session *s = dsm_link_get(link);
+
+	spin_lock_bh(&link->lock);
+	link->fenced = true;
+	dsm_link_set_state(link, DSM_LINK_FENCED);
+	if (link->pending)
+		dsm_session_fail(link->pending, "fenced");
+	spin_unlock_bh(&link->lock);
+	if (s) {
+		dsm_session_fail(s, "fenced");
+		dsm_session_put(s);
+	}
+	flush_delayed_work(&link->work);
+}

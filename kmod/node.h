@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A node: one member of the cluster that lives in this kernel.
+ *
+ * Lock order, outermost first:
+ *
+ *	cluster mutex (config.c)
+ *	mmap_lock
+ *	dsm_chunks.lock
+ *	dsm_chunk.lock
+ *	dsm_regions.lock, dsm_registrar.lock
+ *	a copy's bit lock; dsm_far.lock
+ *	i_mmap_rwsem, page-table locks
+ *	dsm_copies.lock, dsm_link.lock, dsm_session.lock (spinlocks, leaves)
+ */
+#ifndef DSM_NODE_H
+#define DSM_NODE_H
+
+#include <linux/kref.h>
+#include <linux/percpu-refcount.h>
+#include <linux/socket.h>
+#include <rdma/ib_verbs.h>
+#include "chunk.h"
+#include "compat.h"
+#include "copy.h"
+#include "dir.h"
+#include "link.h"
+#include "region.h"
+#include "registrar.h"
+#include "stat.h"
+
+enum {
+	DSM_KEY_BYTES = 32,
+	DSM_DEFAULT_PORT = 7471,
+};
+
+/**
+ * struct dsm_geometry - the range, the same on all nodes
+ * @base: first address
+ * @span: bytes
+ * @partition_shift: log2 of the bytes of a partition
+ * @max_nodes: partitions
+ * @crc: of all this and the cluster's name
+ */
+struct dsm_geometry {
+	u64 base;
+	u64 span;
+	u32 partition_shift;
+	u32 max_nodes;
+	u32 crc;
+};
+
+/**
+ * struct dsm_member - a node of the cluster as the configuration gives it
+ * @present: it is in the configuration
+ * @addr: where it listens
+ * @min_epoch: it is refused with a lower one; above 0 if it was ever fenced
+ */
+struct dsm_member {
+	bool present;
+	struct sockaddr_storage addr;
+	u64 min_epoch;
+};
+
+/**
+ * struct dsm_node_config - what a node is brought up with
+ */
+struct dsm_node_config {
+	u32 id;
+	struct dsm_geometry geometry;
+	u64 epoch;
+	u64 memory;
+	u64 cache;
+	u8 key[DSM_KEY_BYTES];
+	struct dsm_member members[DSM_MAX_NODES];
+};
+
+/**
+ * struct dsm_node - a local node
+ * @config: as it was brought up; @epoch and @min_epoch change with a fence,
+ *	    read and written once each
+ * @list: of the nodes that are up
+ * @ref: owners: the configuration while it is up, each region
+ * @users: requests and faults under way; killed when it goes down
+ * @drained: completed when @users is
+ * @attached: files that are attached to its regions
+ * @down: it is going down; every wait ends
+ * @born: when it came up, in ledger time
+ * @tfm: keyed with the cluster key
+ * @wq: links, messages and releases
+ * @recheck: asks whether regions still exist, after a link came up
+ * @listener: of the connection manager
+ * @device: RDMA device that the node's address is on
+ * @pd: protection domain of everything
+ * @max_sge: scatter entries that a READ may have here
+ * @reads_in_flight: READs and atomics that a connection may have in flight
+ * @request: upcall: a trusted peer's request, process context
+ * @peer_up: upcall: a link is about to be up; the peer may be in a new life
+ * @region_gone: upcall: stop using a region, give its memory back
+ * @region_news: upcall: a name may have been published in it
+ * @links: by peer, with one to itself
+ * @loop: passive side of the link to itself
+ */
+struct dsm_node {
+	struct dsm_node_config config;
+	struct list_head list;
+	struct kref ref;
+	struct percpu_ref users;
+	struct completion drained;
+	atomic_t attached;
+	bool down;
+	u64 born;
+	struct dsm_stat __percpu *stat;
+	struct crypto_shash *tfm;
+	struct workqueue_struct *wq;
+	struct delayed_work recheck;
+	struct rdma_cm_id *listener;
+	struct ib_device *device;
+	struct ib_pd *pd;
+	u32 id;
+	unsigned int max_sge;
+	unsigned int reads_in_flight;
+	void (*request)(struct dsm_node *node, u32 peer,
+			struct dsm_session *session,
+			const struct dsm_wire_message *message);
+	void (*peer_up)(struct dsm_node *node, u32 peer, bool reborn);
+	void (*region_gone)(struct dsm_node *node, u64 region);
+	void (*region_news)(struct dsm_node *node, u64 region);
+	struct dsm_link *links[DSM_MAX_NODES];
+	struct dsm_link *loop;
+	struct dsm_dir dir;
+	struct dsm_chunks chunks;
+	struct dsm_regions regions;
+	struct dsm_registrar registrar;
+	struct dsm_copies copies;
+};
+
+struct dsm_node *dsm_node_up(const struct dsm_node_config *config);
+int dsm_node_down(struct dsm_node *node, bool force);
+void dsm_node_fence(struct dsm_node *node, u32 peer, u64 epoch);
+struct dsm_node *dsm_node_find(u32 id);
+u64 dsm_node_local(void);
+void dsm_node_put(struct dsm_node *node);
+int dsm_node_init(void);
+void dsm_node_exit(void);
+
+/**
+ * dsm_node_enter() - use a node that may go down meanwhile
+ *
+ * Return: false if it is going down.
+ */
+static inline bool dsm_node_enter(struct dsm_node *node)
+{
+	return percpu_ref_tryget_live(&node->users);
+}
+
+static inline void dsm_node_leave(struct dsm_node *node)
+{
+	percpu_ref_put(&node->users);
+}
+
+static inline u32 dsm_home(const struct dsm_node *node, pgoff_t pgoff)
+{
+	return pgoff >> (node->config.geometry.partition_shift - PAGE_SHIFT);
+}
+
+/* First page of a node's partition, counted from the base of the range. */
+static inline pgoff_t dsm_partition(const struct dsm_node *node, u32 id)
+{
+	return (pgoff_t)id << (node->config.geometry.partition_shift - PAGE_SHIFT);
+}
+
+#endif /* DSM_NODE_H */

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A region as one node sees it.  It begins with the first attachment, and ends
+ * when the region is removed or the node goes down: then no fetch begins any
+ * more, and when those under way are over everything of it is dropped.
+ */
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <linux/pseudo_fs.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include "node.h"
+#include "region.h"
+
+enum { DSM_LOOKUP_AGAIN_MS = 1000 };	/* in case the news were lost with a link */
+
+/* The inodes need a superblock; one mount serves all nodes. */
+static struct vfsmount *dsm_mount;
+
+static int dsm_init_fs_context(struct fs_context *fc)
+{
+	return init_pseudo(fc, 0x64736d31) ? 0 : -ENOMEM;
+}
+
+static struct file_system_type dsm_fs_type = {
+	.name = "dsm",
+	.owner = THIS_MODULE,
+	.init_fs_context = dsm_init_fs_context,
+	.kill_sb = kill_anon_super,
+};
+
+int dsm_region_init(void)
+{
+	dsm_mount = kern_mount(&dsm_fs_type);
+	return PTR_ERR_OR_ZERO(dsm_mount);
+}
+
+void dsm_region_exit(void)
+{
+	kern_unmount(dsm_mount);
+}
+
+void dsm_regions_init(struct dsm_node *node, work_func_t release)
+{
+	node->regions.release = release;
+	mutex_init(&node->regions.lock);
+	xa_init(&node->regions.table);
+}
+
+/* ---- life ---- */
+
+static void dsm_region_free(struct kref *ref)
+{
+	struct dsm_region *region = container_of(ref, struct dsm_region, ref);
+
+	xa_destroy(&region->copies);
+	iput(region->inode);
+	free_percpu(region->stat);
+	dsm_node_put(region->node);
+	kfree_rcu(region, rcu);
+}
+
+void dsm_region_put(struct dsm_region *region)
+{
+	kref_put(&region->ref, dsm_region_free);
+}
+
+static struct dsm_region *dsm_region_alloc(struct dsm_node *node,
+					   const struct dsm_wire_region *wire)
+{
+	struct dsm_region *region;
+	int err = -ENOMEM;
+
+	region = kzalloc(sizeof(*region), GFP_KERNEL);
+	if (!region)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&region->ref);
+	region->id = le64_to_cpu(wire->id);
+	region->registrar = dsm_registrar_of(node, wire->name);
+	if (region->registrar != node->id)
+		region->registrar_born = READ_ONCE(node->links[region->registrar]->born);
+	region->uid = make_kuid(&init_user_ns, le32_to_cpu(wire->uid));
+	region->gid = make_kgid(&init_user_ns, le32_to_cpu(wire->gid));
+	region->mode = le32_to_cpu(wire->mode) & 0777;
+	strscpy(region->name, wire->name, sizeof(region->name));
+	INIT_LIST_HEAD(&region->chunks);
+	xa_init(&region->copies);
+	init_waitqueue_head(&region->idle);
+	init_waitqueue_head(&region->news);
+	mutex_init(&region->ending);
+	INIT_WORK(&region->release, node->regions.release);
+	region->stat = alloc_percpu(struct dsm_stat);
+	if (!region->stat)
+		goto free;
+	region->inode = alloc_anon_inode(dsm_mount->mnt_sb);
+	if (IS_ERR(region->inode)) {
+		err = PTR_ERR(region->inode);
+		goto free_stat;
+	}
+	region->mapping = region->inode->i_mapping;
+	kref_get(&node->ref);
+	region->node = node;
+	return region;
+
+free_stat:
+	free_percpu(region->stat);
+free:
+	kfree(region);
+	return ERR_PTR(err);
+}
+
+/**
+ * dsm_region_find() - a region that the node knows
+ * @node: ours
+ * @id: of the region
+ *
+ * Return: the region, to be put, or NULL.
+ */
+struct dsm_region *dsm_region_find(struct dsm_node *node, u64 id)
+{
+	struct dsm_region *region;
+
+	mutex_lock(&node->regions.lock);
+	region = xa_load(&node->regions.table, id);
+	if (region)
+		kref_get(&region->ref);
+	mutex_unlock(&node->regions.lock);
+	return region;
+}
+
+/**
+ * dsm_region_next() - go through the regions that the node knows
+ * @node: ours
+ * @index: 0 to begin
+ *
+ * Return: the next region, to be put, or NULL.
+ */
+struct dsm_region *dsm_region_next(struct dsm_node *node, unsigned long *index)
+{
+	struct dsm_region *region;
+
+	mutex_lock(&node->regions.lock);
+	region = xa_find(&node->regions.table, index, ULONG_MAX, XA_PRESENT);
+	if (region)
+		kref_get(&region->ref);
+	mutex_unlock(&node->regions.lock);
+	(*index)++;
+	return region;
+}
+
+/* The region has ended: the node knows it no longer. */
+void dsm_region_forget(struct dsm_region *region)
+{
+	struct dsm_regions *regions = &region->node->regions;
+
+	mutex_lock(&regions->lock);
+	xa_erase(&regions->table, region->id);
+	mutex_unlock(&regions->lock);
+	dsm_region_put(region);
+}
+
+/**
+ * dsm_region_open() - find a region by name, wherever its record is
+ * @node: ours, entered
+ * @name: checked by the registrar
+ *
+ * Return: the region, to be put, or ERR_PTR: -EINVAL, -ENOENT, -EHOSTDOWN,
+ * -EINTR, -ENOMEM.
+ */
+struct dsm_region *dsm_region_open(struct dsm_node *node, const char *name)
+{
+	struct dsm_regions *regions = &node->regions;
+	struct dsm_wire_region in = {}, out;
+	struct dsm_region *region, *new;
+	int err;
+
+	strscpy(in.name, name, sizeof(in.name));
+	err = dsm_registrar_ask_region(node, dsm_registrar_of(node, name),
+				       DSM_MSG_REGION_FIND, &in, &out);
+	if (err)
+		return ERR_PTR(err);
+	region = dsm_region_find(node, le64_to_cpu(out.id));
+	if (region)
+		return region;
+	new = dsm_region_alloc(node, &out);
+	if (IS_ERR(new))
+		return new;
+	mutex_lock(&regions->lock);
+	region = xa_load(&regions->table, new->id);
+	if (!region) {
+		err = READ_ONCE(node->down) ? -ENODEV :
+		      xa_err(xa_store(&regions->table, new->id, new, GFP_KERNEL));
+		if (!err)
+			region = new;
+	}
+	if (region)
+		kref_get(&region->ref);
+	mutex_unlock(&regions->lock);
+	if (region != new)
+		dsm_region_put(new);
+	return region ?: ERR_PTR(err);
+}
+
+/**
+ * dsm_region_permit() - may the caller use the region?
+ * @region: any
+ * @write: to allocate, freeze and publish, not only to read
+ *
+ * Return: 0 or -EACCES.
+ */
+int dsm_region_permit(const struct dsm_region *region, bool write)
+{
+	umode_t want = write ? 06 : 04;
+	umode_t have = region->mode;
+
+	if (uid_eq(current_fsuid(), region->uid))
+		have >>= 6;
+	else if (in_group_p(region->gid))
+		have >>= 3;
+	if ((have & want) == want || capable(CAP_DAC_OVERRIDE))
+		return 0;
+	return -EACCES;
+}
+
+static void dsm_region_caller(struct dsm_wire_region *in)
+{
+	in->uid = cpu_to_le32(from_kuid(&init_user_ns, current_euid()));
+	in->gid = cpu_to_le32(from_kgid(&init_user_ns, current_egid()));
+	if (capable(CAP_SYS_ADMIN))
+		in->flags = cpu_to_le32(DSM_WIRE_ADMIN);
+}
+
+/**
+ * dsm_region_create() - make a region; the caller owns it
+ * @node: ours, entered
+ * @name: of the region
+ * @mode: permission bits
+ * @id: out: its id
+ *
+ * Return: 0, -EINVAL, -EEXIST, -ENOSPC, -EHOSTDOWN, -EINTR, -ENOMEM.
+ */
+int dsm_region_create(struct dsm_node *node, const char *name, umode_t mode, u64 *id)
+{
+	struct dsm_wire_region in = {}, out;
+	int err;
+
+	strscpy(in.name, name, sizeof(in.name));
+	in.mode = cpu_to_le32(mode);
+	dsm_region_caller(&in);
+	err = dsm_registrar_ask_region(node, dsm_registrar_of(node, name),
+				       DSM_MSG_REGION_CREATE, &in, &out);
+	if (!err)
+		*id = le64_to_cpu(out.id);
+	return err;
+}
+
+/**
+ * dsm_region_remove() - end a region on all nodes
+ * @node: ours, entered
+ * @name: of the region
+ *
+ * Return: 0, -EINVAL, -ENOENT, -EPERM, -EHOSTDOWN, -EINTR, -ENOMEM.
+ */
+int dsm_region_remove(struct dsm_node *node, const char *name)
+{
+	struct dsm_wire_region in = {}, out;
+
+	strscpy(in.name, name, sizeof(in.name));
+	dsm_region_caller(&in);
+	return dsm_registrar_ask_region(node, dsm_registrar_of(node, name),
+					DSM_MSG_REGION_REMOVE, &in, &out);
+}
+
+/* ---- fetches ---- */
+
+/**
+ * dsm_region_fetch_begin() - keys of the region's chunks will be used
+ * @region: of the chunks
+ *
+ * Return: false if the region is gone.
+ */
+bool dsm_region_fetch_begin(struct dsm_region *region)
+{
+	atomic_inc(&region->fetches);
+	smp_mb__after_atomic();	/* pairs with dsm_region_stop_fetches() */
+	if (!READ_ONCE(region->gone))
+		return true;
+	dsm_region_fetch_end(region);
+	return false;
+}
+
+/* Context: any. */
+void dsm_region_fetch_end(struct dsm_region *region)
+{
+	/* Who waits may free the region, but not before a grace period. */
+	rcu_read_lock();
+	if (atomic_dec_and_test(&region->fetches) && READ_ONCE(region->gone))
+		wake_up_all(&region->idle);
+	rcu_read_unlock();
+}
+
+/**
+ * dsm_region_stop_fetches() - begin the end of a region
+ * @region: that is removed, or whose node goes down
+ *
+ * Afterwards no key of the region's chunks is in use.  Context: process; every
+ * fetch ends, in about two seconds at the most.
+ */
+void dsm_region_stop_fetches(struct dsm_region *region)
+{
+	WRITE_ONCE(region->gone, true);
+	smp_mb();	/* pairs with dsm_region_fetch_begin() */
+	wake_up_all(&region->news);
+	wait_event(region->idle, !atomic_read(&region->fetches));
+}
+
+/* ---- named handles ---- */
+
+/**
+ * dsm_region_publish() - give a frozen object a name
+ * @region: whose object it is; the caller has checked that
+ * @name: checked by the registrar
+ * @ref: the handle
+ *
+ * Return: 0, -EINVAL, -EEXIST, -ENOSPC, -EIDRM, -EHOSTDOWN, -EINTR, -ENOMEM.
+ */
+int dsm_region_publish(struct dsm_region *region, const char *name,
+		       const struct dsm_ref *ref)
+{
+	struct dsm_wire_name in = {
+		.region = cpu_to_le64(region->id),
+		.addr = cpu_to_le64(ref->addr),
+		.version = cpu_to_le64(ref->version),
+		.size = cpu_to_le64(ref->size),
+	};
+	struct dsm_wire_name out;
+
+	strscpy(in.name, name, sizeof(in.name));
+	return dsm_registrar_ask_name(region->node, region->registrar,
+				      DSM_MSG_NAME_PUBLISH, &in, &out);
+}
+
+/**
+ * dsm_region_lookup() - find a handle by name
+ * @region: to look in
+ * @name: checked by the registrar
+ * @timeout_ms: how long to wait until it is published
+ * @ref: out
+ *
+ * Context: process; interruptible.
+ * Return: 0, -EINVAL, -ENOENT, -ETIMEDOUT, -EINTR, -EIDRM, -EHOSTDOWN, -ENOMEM.
+ */
+int dsm_region_lookup(struct dsm_region *region, const char *name,
+		      unsigned int timeout_ms, struct dsm_ref *ref)
+{
+	struct dsm_wire_name in = {
+		.region = cpu_to_le64(region->id),
+		.watch = cpu_to_le32(timeout_ms > 0),
+	};
+	u64 end = get_jiffies_64() + msecs_to_jiffies(timeout_ms);
+	struct dsm_wire_name out;
+	int err, seq;
+	long left;
+
+	strscpy(in.name, name, sizeof(in.name));
+	for (;;) {
+		/* News that come after the question are not missed. */
+		seq = atomic_read(&region->news_seq);
+		if (READ_ONCE(region->gone))
+			return -EIDRM;
+		err = dsm_registrar_ask_name(region->node, region->registrar,
+					     DSM_MSG_NAME_LOOKUP, &in, &out);
+		if (err != -ENOENT || !timeout_ms)
+			break;
+		if (!time_before64(get_jiffies_64(), end))
+			return -ETIMEDOUT;
+		left = min_t(u64, end - get_jiffies_64(),
+			     msecs_to_jiffies(DSM_LOOKUP_AGAIN_MS));
+		left = wait_event_interruptible_timeout(region->news,
+			atomic_read(&region->news_seq) != seq ||
+			READ_ONCE(region->gone), left);
+		if (left < 0)
+			return -EINTR;
+	}
+	if (err)
+		return err;
+	ref->addr = le64_to_cpu(out.addr);
+	ref->version = le64_to_cpu(out.version);
+	ref->size = le64_to_cpu(out.size);
+	return 0;
+}
+
+/* A name may have been published. */
+void dsm_region_news(struct dsm_region *region)
+{
+	atomic_inc(&region->news_seq);
+	wake_up_all(&region->news);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DSM_REGION_H
+#define DSM_REGION_H
+
+#include <linux/kref.h>
+#include <linux/mutex.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include "stat.h"
+#include "wire.h"
+
+struct address_space;
+struct dsm_node;
+struct inode;
+
+/**
+ * struct dsm_region - a region as one node sees it
+ * @ref: owners: the node's table until it ends, each file, each chunk release
+ * @node: ours; the region holds a reference
+ * @id: in the whole cluster, for ever
+ * @registrar: node that keeps its record
+ * @registrar_born: life in which it told us so
+ * @mode: permission bits
+ * @inode: anonymous; its mapping is that of all files attached to the region
+ * @mapping: of @inode
+ * @stat: counters
+ * @chunks: of this node's partition; protected by dsm_chunks.lock
+ * @copies: of peers' pages, by page of the range; see copy.c
+ * @fetches: under way; nothing new begins when @gone
+ * @idle: woken when @fetches falls to 0
+ * @gone: removed, or the node is going down
+ * @ending: serialises the end; @ended: it is done
+ * @news: woken when a name may have been published
+ * @news_seq: counts such news
+ * @release: gives the chunks back when it has ended
+ */
+struct dsm_region {
+	struct kref ref;
+	struct dsm_node *node;
+	u64 id;
+	u32 registrar;
+	u64 registrar_born;
+	kuid_t uid;
+	kgid_t gid;
+	umode_t mode;
+	char name[DSM_NAME_BYTES];
+	struct inode *inode;
+	struct address_space *mapping;
+	struct dsm_stat __percpu *stat;
+	struct list_head chunks;
+	struct xarray copies;
+	atomic_t fetches;
+	wait_queue_head_t idle;
+	bool gone;
+	struct mutex ending;
+	bool ended;
+	wait_queue_head_t news;
+	atomic_t news_seq;
+	struct work_struct release;
+	struct rcu_head rcu;
+};
+
+/**
+ * struct dsm_regions - the regions that a node knows
+ * @lock: serialises changes of @table
+ * @table: by id
+ * @release: work of a region that has ended
+ */
+struct dsm_regions {
+	struct mutex lock;
+	struct xarray table;
+	work_func_t release;
+};
+
+int dsm_region_init(void);
+void dsm_region_exit(void);
+void dsm_regions_init(struct dsm_node *node, work_func_t release);
+
+int dsm_region_create(struct dsm_node *node, const char *name, umode_t mode, u64 *id);
+int dsm_region_remove(struct dsm_node *node, const char *name);
+struct dsm_region *dsm_region_open(struct dsm_node *node, const char *name);
+struct dsm_region *dsm_region_find(struct dsm_node *node, u64 id);
+struct dsm_region *dsm_region_next(struct dsm_node *node, unsigned long *index);
+void dsm_region_put(struct dsm_region *region);
+void dsm_region_forget(struct dsm_region *region);
+int dsm_region_permit(const struct dsm_region *region, bool write);
+
+bool dsm_region_fetch_begin(struct dsm_region *region);
+void dsm_region_fetch_end(struct dsm_region *region);
+void dsm_region_stop_fetches(struct dsm_region *region);
+
+int dsm_region_publish(struct dsm_region *region, const char *name,
+		       const struct dsm_ref *ref);
+int dsm_region_lookup(struct dsm_region *region, const char *name,
+		      unsigned int timeout_ms, struct dsm_ref *ref);
+void dsm_region_news(struct dsm_region *region);
+
+#endif /* DSM_REGION_H */
