@@ -10,7 +10,9 @@ partsdir ?= $(prefix)/lib/dsm
 
 BUILD    := $(CURDIR)/build
 OUT      := $(BUILD)/user
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += --jobs=$(shell nproc)
+endif
 
 # What Debian 12 needs for all of it, guests included.  No kernel is among it:
 # tools/dsm-kernel unpacks those into the user's cache.
@@ -18,10 +20,6 @@ PACKAGES := gcc make libc6-dev bc bison flex libelf-dev libssl-dev perl python3 
 	    kmod xz-utils zstd cpio rsync pkg-config linux-source-6.1 pahole \
 	    qemu-system-x86 busybox-static iproute2 util-linux file \
 	    clang clang-format clang-tidy sparse shellcheck mandoc
-
-# What dsm-cluster consists of beside its own file.
-CLUSTER_PARTS := cluster_base.py cluster_guest.py cluster_image.py \
-		 cluster_switch.py guest-init dsm-kernel debug.config
 
 CLUSTER_OPTIONS := --kernel $(KERNEL) $(if $(N),-n $(N)) \
 		   $(if $(ONE_KERNEL),--one-kernel)
@@ -69,7 +67,9 @@ install: all
 	$(MAKE) -C tools install O=$(OUT) prefix=$(prefix) DESTDIR=$(DESTDIR)
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(partsdir) \
 		$(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man4
-	install -m 755 tools/dsm-cluster $(addprefix tools/,$(CLUSTER_PARTS)) \
+	install -m 755 tools/dsm-cluster tools/dsm-kernel tools/guest-init \
+		$(DESTDIR)$(partsdir)
+	install -m 644 tools/debug.config $(wildcard tools/cluster_*.py) \
 		$(DESTDIR)$(partsdir)
 	ln -sf $(partsdir)/dsm-cluster $(DESTDIR)$(bindir)/dsm-cluster
 	install -m 644 tools/dsm-cluster.1 $(DESTDIR)$(mandir)/man1
