@@ -284,8 +284,8 @@ int dsm_object_alloc(struct dsm_region *region, struct dsm_ref *ref)
 
 	if (!ref->size || ref->addr || ref->version)
 		return -EINVAL;
-	if (ref->size > 1ULL << geometry->partition_shift)
-		return -ENOSPC;
+	if (ref->size > geometry->span)
+		return -EINVAL;
 	n = DIV_ROUND_UP_ULL(ref->size, PAGE_SIZE);
 
 	mutex_lock(&chunks->lock);

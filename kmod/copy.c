@@ -454,7 +454,7 @@ static int dsm_copy_post(struct dsm_copy **copies, unsigned int nr, bool wait)
 		f->copy[i] = copies[i];
 	f->far = dsm_dir_find(node->links[home], session,
 			      (first - dsm_partition(node, home)) / DSM_CHUNK_PAGES,
-			      region->id, &keys);
+			      region, &keys);
 	if (IS_ERR(f->far)) {
 		err = PTR_ERR(f->far);
 		goto free;
@@ -505,53 +505,73 @@ unlock:
 	return err;
 }
 
+/* How many pages from @pgoff on are known to be frozen, in its chunk. */
+static unsigned int dsm_copy_known(struct dsm_region *region, pgoff_t pgoff)
+{
+	struct dsm_node *node = region->node;
+	u32 home = dsm_home(node, pgoff);
+	unsigned int first = pgoff % DSM_CHUNK_PAGES;
+	struct dsm_far *far;
+
+	far = xa_load(&node->links[home]->far,
+		      (pgoff - dsm_partition(node, home)) / DSM_CHUNK_PAGES);
+	if (!far)
+		return 0;
+	return find_next_zero_bit(far->frozen, DSM_CHUNK_PAGES, first) - first;
+}
+
+/* A locked copy of a page that is not here; NULL if it is, or is on its way. */
+static struct dsm_copy *dsm_copy_absent(struct dsm_region *region, pgoff_t pgoff)
+{
+	struct dsm_copy *copy = dsm_copy_find(region, pgoff);
+
+	if (!copy)
+		copy = dsm_copy_add(region, pgoff, false);
+	if (IS_ERR_OR_NULL(copy))
+		return copy;
+	if (dsm_copy_test(copy, DSM_COPY_PRESENT) || !dsm_copy_trylock(copy))
+		goto put;
+	if (!dsm_copy_test(copy, DSM_COPY_PRESENT) &&
+	    !dsm_copy_test(copy, DSM_COPY_DEAD))
+		return copy;
+	dsm_copy_unlock(copy);
+put:
+	dsm_copy_put(copy);
+	return NULL;
+}
+
 /**
  * dsm_copy_readahead() - begin to fetch pages that will probably be wanted
  * @region: of the pages
  * @pgoff: the first
- * @nr: how many; the last ones are left out at the end of the chunk
+ * @nr: how many; less at the end of the chunk or of what is known to be frozen
  *
  * The first page that is fetched is marked: a fault on it asks for more.
- * Context: process; may sleep for memory, not for the network.
+ * Context: process; may sleep for memory.
+ * Return: how many are on their way.
  */
-void dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsigned int nr)
+unsigned int dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsigned int nr)
 {
 	struct dsm_node *node = region->node;
-	pgoff_t end = min(pgoff + nr, round_down(pgoff, DSM_CHUNK_PAGES) + DSM_CHUNK_PAGES);
-	unsigned int max = min_t(unsigned int, node->max_sge, DSM_READ_PAGES);
 	struct dsm_copy *batch[DSM_READ_PAGES];
-	unsigned int n = 0, i, posted = 0;
-	bool marked = false;
+	unsigned int i, n = 0, posted = 0;
+	pgoff_t end;
 
-	for (; pgoff <= end; pgoff++) {
+	for (end = pgoff + min(nr, dsm_copy_known(region, pgoff)); pgoff <= end; pgoff++) {
 		struct dsm_copy *copy = NULL;
 
-		if (pgoff < end) {
-			copy = dsm_copy_find(region, pgoff);
-			if (!copy)
-				copy = dsm_copy_add(region, pgoff, false);
-			if (IS_ERR(copy)) {
-				end = pgoff;	/* no room: post what there is */
-				copy = NULL;
-			}
-		}
-		if (copy && (dsm_copy_test(copy, DSM_COPY_PRESENT) ||
-			     !dsm_copy_trylock(copy))) {
-			dsm_copy_put(copy);
-			copy = NULL;
-		} else if (copy && (dsm_copy_test(copy, DSM_COPY_PRESENT) ||
-				    dsm_copy_test(copy, DSM_COPY_DEAD))) {
-			dsm_copy_unlock(copy);
-			dsm_copy_put(copy);
-			copy = NULL;
+		if (pgoff < end)
+			copy = dsm_copy_absent(region, pgoff);
+		if (IS_ERR(copy)) {
+			copy = NULL;	/* no room: that is all */
+			end = pgoff;
 		}
 		if (copy) {
-			if (!marked)
+			if (!posted && !n)
 				set_bit(DSM_COPY_MARK, &copy->flags);
-			marked = true;
 			batch[n++] = copy;
 		}
-		if (n && (!copy || n == max)) {
+		if (n && (!copy || n == node->max_sge)) {
 			if (!dsm_copy_post(batch, n, false))
 				posted += n;
 			for (i = 0; i < n; i++)
@@ -561,6 +581,7 @@ void dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsigned int n
 	}
 	dsm_stat_add(node->stat, DSM_COUNTER_PAGES_READAHEAD, posted);
 	dsm_stat_add(region->stat, DSM_COUNTER_PAGES_READAHEAD, posted);
+	return posted;
 }
 
 /**
@@ -606,14 +627,16 @@ int dsm_copy_fetch(struct dsm_copy *copy, unsigned int state,
 		if (!err) {
 			dsm_stat_add(node->stat, DSM_COUNTER_ROUND_TRIPS, 1);
 			dsm_stat_add(region->stat, DSM_COUNTER_ROUND_TRIPS, 1);
-			if (window)
-				dsm_copy_readahead(region, ahead, window);
-			window = 0;
+			/* Of a new chunk it is not known yet what is frozen. */
+			if (window && dsm_copy_readahead(region, ahead, window))
+				window = 0;
 			if (wait_on_bit(&copy->flags, DSM_COPY_LOCKED, state))
 				return -EINTR;
 			if (dsm_copy_test(copy, DSM_COPY_PRESENT)) {
 				dsm_stat_add(node->stat, DSM_COUNTER_FAULTS_FETCHED, 1);
 				dsm_stat_add(region->stat, DSM_COUNTER_FAULTS_FETCHED, 1);
+				if (window)
+					dsm_copy_readahead(region, ahead, window);
 				return 0;
 			}
 			err = READ_ONCE(copy->err);
@@ -652,8 +675,10 @@ static void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last
 		if (dsm_copy_test(copy, DSM_COPY_DEAD)) {
 			dsm_copy_unlock(copy);
 		} else {
-			dsm_stat_add(region->node->stat, DSM_COUNTER_PAGES_REVOKED, 1);
-			dsm_stat_add(region->stat, DSM_COUNTER_PAGES_REVOKED, 1);
+			bool present = dsm_copy_test(copy, DSM_COPY_PRESENT);
+
+			dsm_stat_add(region->node->stat, DSM_COUNTER_PAGES_REVOKED, present);
+			dsm_stat_add(region->stat, DSM_COUNTER_PAGES_REVOKED, present);
 			dsm_copy_kill(copy);
 		}
 		dsm_copy_put(copy);

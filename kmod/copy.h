@@ -71,7 +71,7 @@ bool dsm_copy_test(const struct dsm_copy *copy, unsigned int flag);
 
 int dsm_copy_fetch(struct dsm_copy *copy, unsigned int state,
 		   pgoff_t ahead, unsigned int window);
-void dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsigned int nr);
+unsigned int dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsigned int nr);
 
 void dsm_copy_drop_region(struct dsm_region *region);
 void dsm_copy_drop_home(struct dsm_node *node, u32 home);

@@ -428,13 +428,14 @@ static int dsm_dev_mmap(struct file *file, struct vm_area_struct *vma)
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 	geometry = &region->node->config.geometry;
-	if (!(vma->vm_flags & VM_SHARED) || vma->vm_pgoff ||
+	/* Of a read-only file a shared map has VM_MAYSHARE alone. */
+	if (!(vma->vm_flags & VM_MAYSHARE) || vma->vm_pgoff ||
 	    vma->vm_start != geometry->base ||
 	    vma->vm_end - vma->vm_start != geometry->span)
 		return -EINVAL;
 	if (READ_ONCE(region->gone))
 		return -EIDRM;
-	if (atomic_xchg(&f->mapped, 1))
+	if (atomic_cmpxchg(&f->mapped, 0, 1))
 		return -EBUSY;
 	/* A forked child attaches for itself; VM_IO keeps MADV_DOFORK out. */
 	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP |

@@ -133,19 +133,22 @@ static struct dsm_far *dsm_dir_get_far(struct dsm_link *link, unsigned int index
 	return xa_is_err(old) ? ERR_PTR(xa_err(old)) : old;
 }
 
-static int dsm_dir_read(struct dsm_link *link, struct dsm_session *s,
-			unsigned int index, struct dsm_wire_chunk *entry)
+static int dsm_dir_read(struct dsm_session *s, unsigned int index,
+			const struct dsm_region *region, struct dsm_wire_chunk *entry)
 {
 	const struct dsm_wire_segment *segment =
 		&s->hello.segment[index / DSM_DIR_SEGMENT_ENTRIES];
-	struct dsm_stat __percpu *stat = link->node->stat;
+	struct dsm_stat __percpu *stat = s->node->stat;
 	unsigned int tries, slot = index % DSM_DIR_SEGMENT_ENTRIES;
 	int err;
 
 	for (tries = 0; tries < 8; tries++) {
 		dsm_stat_add(stat, DSM_COUNTER_READS_DIRECTORY, 1);
+		dsm_stat_add(region->stat, DSM_COUNTER_READS_DIRECTORY, 1);
 		dsm_stat_add(stat, DSM_COUNTER_ROUND_TRIPS, 1);
+		dsm_stat_add(region->stat, DSM_COUNTER_ROUND_TRIPS, 1);
 		dsm_stat_add(stat, DSM_COUNTER_BYTES_READ, sizeof(*entry));
+		dsm_stat_add(region->stat, DSM_COUNTER_BYTES_READ, sizeof(*entry));
 		err = dsm_session_read(s, le64_to_cpu(segment->addr) + slot * sizeof(*entry),
 				       le32_to_cpu(segment->rkey), entry, sizeof(*entry));
 		if (err)
@@ -191,7 +194,7 @@ static void dsm_far_fill(struct dsm_link *link, struct dsm_far *far, u32 serial,
  * another region's), -EHOSTDOWN, -ENOMEM, -EIO.
  */
 struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
-			     unsigned int index, u64 region,
+			     unsigned int index, const struct dsm_region *region,
 			     struct dsm_far_keys *keys)
 {
 	struct dsm_wire_chunk *entry;
@@ -208,12 +211,12 @@ struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
 	mutex_lock(&far->lock);
 	if (!far->valid || far->serial != session->serial) {
 		entry = kmalloc(sizeof(*entry), GFP_KERNEL);
-		err = entry ? dsm_dir_read(link, session, index, entry) : -ENOMEM;
+		err = entry ? dsm_dir_read(session, index, region, entry) : -ENOMEM;
 		if (!err)
 			dsm_far_fill(link, far, session->serial, entry);
 		kfree(entry);
 	}
-	if (!err && (!far->valid || far->region != region ||
+	if (!err && (!far->valid || far->region != region->id ||
 		     far->kind != DSM_CHUNK_LARGE))
 		err = -EACCES;
 	*keys = far->keys;

@@ -301,11 +301,19 @@ static int dsm_vm_mremap(struct vm_area_struct *vma)
 	return -EINVAL;
 }
 
+/* A move of the range is refused only after its copy was opened. */
+static void dsm_vm_open(struct vm_area_struct *vma)
+{
+	struct dsm_file *file = vma->vm_file->private_data;
+
+	atomic_inc(&file->mapped);
+}
+
 static void dsm_vm_close(struct vm_area_struct *vma)
 {
 	struct dsm_file *file = vma->vm_file->private_data;
 
-	atomic_set(&file->mapped, 0);
+	atomic_dec(&file->mapped);
 }
 
 const struct vm_operations_struct dsm_vm_ops = {
@@ -314,5 +322,6 @@ const struct vm_operations_struct dsm_vm_ops = {
 	.map_pages = dsm_vm_map_pages,
 	.may_split = dsm_vm_may_split,
 	.mremap = dsm_vm_mremap,
+	.open = dsm_vm_open,
 	.close = dsm_vm_close,
 };

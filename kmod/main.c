@@ -4,7 +4,6 @@
 #include "copy.h"
 #include "dev.h"
 #include "node.h"
-#include "region.h"
 
 static int __init dsm_init(void)
 {
@@ -13,12 +12,9 @@ static int __init dsm_init(void)
 	err = dsm_copy_init();
 	if (err)
 		return err;
-	err = dsm_region_init();
-	if (err)
-		goto exit_copy;
 	err = dsm_node_init();
 	if (err)
-		goto exit_region;
+		goto exit_copy;
 	err = dsm_dev_init();
 	if (err)
 		goto exit_node;
@@ -31,8 +27,6 @@ exit_dev:
 	dsm_dev_exit();
 exit_node:
 	dsm_node_exit();
-exit_region:
-	dsm_region_exit();
 exit_copy:
 	dsm_copy_exit();
 	return err;
@@ -43,7 +37,6 @@ static void __exit dsm_exit(void)
 	dsm_config_exit();
 	dsm_dev_exit();
 	dsm_node_exit();
-	dsm_region_exit();
 	dsm_copy_exit();
 }
 

@@ -16,8 +16,12 @@
 
 enum { DSM_LOOKUP_AGAIN_MS = 1000 };	/* in case the news were lost with a link */
 
-/* The inodes need a superblock; one mount serves all nodes. */
+/*
+ * Inodes need a superblock.  It is mounted while there are regions, as a mount
+ * keeps the module from being unloaded.
+ */
 static struct vfsmount *dsm_mount;
+static int dsm_mount_users;
 
 static int dsm_init_fs_context(struct fs_context *fc)
 {
@@ -30,17 +34,6 @@ static struct file_system_type dsm_fs_type = {
 	.init_fs_context = dsm_init_fs_context,
 	.kill_sb = kill_anon_super,
 };
-
-int dsm_region_init(void)
-{
-	dsm_mount = kern_mount(&dsm_fs_type);
-	return PTR_ERR_OR_ZERO(dsm_mount);
-}
-
-void dsm_region_exit(void)
-{
-	kern_unmount(dsm_mount);
-}
 
 void dsm_regions_init(struct dsm_node *node, work_func_t release)
 {
@@ -57,6 +50,7 @@ static void dsm_region_free(struct kref *ref)
 
 	xa_destroy(&region->copies);
 	iput(region->inode);
+	simple_release_fs(&dsm_mount, &dsm_mount_users);
 	free_percpu(region->stat);
 	dsm_node_put(region->node);
 	kfree_rcu(region, rcu);
@@ -94,16 +88,21 @@ static struct dsm_region *dsm_region_alloc(struct dsm_node *node,
 	region->stat = alloc_percpu(struct dsm_stat);
 	if (!region->stat)
 		goto free;
+	err = simple_pin_fs(&dsm_fs_type, &dsm_mount, &dsm_mount_users);
+	if (err)
+		goto free_stat;
 	region->inode = alloc_anon_inode(dsm_mount->mnt_sb);
 	if (IS_ERR(region->inode)) {
 		err = PTR_ERR(region->inode);
-		goto free_stat;
+		goto release_fs;
 	}
 	region->mapping = region->inode->i_mapping;
 	kref_get(&node->ref);
 	region->node = node;
 	return region;
 
+release_fs:
+	simple_release_fs(&dsm_mount, &dsm_mount_users);
 free_stat:
 	free_percpu(region->stat);
 free:

@@ -74,8 +74,6 @@ struct dsm_regions {
 	work_func_t release;
 };
 
-int dsm_region_init(void);
-void dsm_region_exit(void);
 void dsm_regions_init(struct dsm_node *node, work_func_t release);
 
 int dsm_region_create(struct dsm_node *node, const char *name, umode_t mode, u64 *id);

@@ -146,6 +146,12 @@ link_is_not_up()
 	[ -n "$state" ] && [ "$state" != up ]
 }
 
+# node_is_down NODE
+node_is_down()
+{
+	[ "$(cat "$CONFIGFS"/*/nodes/"$1"/up)" = 0 ]
+}
+
 # nothing_configured: the module is there, but no cluster
 nothing_configured()
 {

@@ -45,7 +45,7 @@ check "region ls shows it with its mode" sh -c \
 refused "region create of a name that is taken" 'exists' \
 	dsmctl region create tool --node 2
 check "region rm from another node" dsmctl region rm tool --node 3
-refused "region rm of an unknown name" 'No such|not|unknown' \
+refused "region rm of an unknown name" 'no region' \
 	dsmctl region rm tool --node 1
 
 refused "unknown command" . dsmctl frobnicate
