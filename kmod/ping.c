@@ -4,6 +4,7 @@
  * to hold faults against.
  */
 #include <linux/ktime.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include "node.h"
@@ -29,15 +30,26 @@ struct dsm_ping_op {
 	ktime_t start;
 };
 
-static int dsm_ping_post(struct dsm_ping_op *p)
+static int dsm_ping_post(struct dsm_ping_op *p, bool wait)
 {
 	refcount_inc(&p->ping->session->users);
 	dsm_stat_add(p->ping->session->node->stat, DSM_COUNTER_READS_PING, 1);
 	p->start = ktime_get();
-	return dsm_op_post(&p->op, dsm_session_data(p->ping->session), &p->wr.wr, false);
+	return dsm_op_post(&p->op, dsm_session_data(p->ping->session), &p->wr.wr, wait);
 }
 
-/* Go on with the next READ at once; the last one wakes the caller. */
+static void dsm_ping_sample(struct dsm_ping_op *p)
+{
+	struct dsm_ping *ping = p->ping;
+
+	ping->samples[atomic_inc_return(&ping->ended) - 1] =
+		ktime_to_ns(ktime_sub(ktime_get(), p->start));
+}
+
+/*
+ * One READ at a time: the caller sleeps until it is there, as a fault does.
+ * More: the next READ is posted at once and the last one wakes the caller.
+ */
 static void dsm_ping_done(struct dsm_op *op)
 {
 	struct dsm_ping_op *p = container_of(op, struct dsm_ping_op, op);
@@ -45,10 +57,11 @@ static void dsm_ping_done(struct dsm_op *op)
 	int err = op->error;
 
 	if (!err) {
-		ping->samples[atomic_inc_return(&ping->ended) - 1] =
-			ktime_to_ns(ktime_sub(ktime_get(), p->start));
-		if (atomic_inc_return(&ping->begun) <= ping->args->count) {
-			err = dsm_ping_post(p);
+		if (ping->args->depth > 1)
+			dsm_ping_sample(p);
+		if (ping->args->depth > 1 &&
+		    atomic_inc_return(&ping->begun) <= ping->args->count) {
+			err = dsm_ping_post(p, false);
 			if (!err)
 				return;
 		}
@@ -57,6 +70,45 @@ static void dsm_ping_done(struct dsm_op *op)
 		WRITE_ONCE(ping->err, err);
 	if (atomic_dec_and_test(&ping->in_flight))
 		complete(&ping->done);
+}
+
+static int dsm_ping_one_by_one(struct dsm_ping *ping, struct dsm_ping_op *p)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < ping->args->count; i++) {
+		atomic_set(&ping->in_flight, 1);
+		err = dsm_ping_post(p, true);
+		if (err)
+			return err;
+		wait_for_completion(&ping->done);
+		if (ping->err)
+			return ping->err;
+		dsm_ping_sample(p);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
+	return 0;
+}
+
+static int dsm_ping_side_by_side(struct dsm_ping *ping, struct dsm_ping_op *ops)
+{
+	unsigned int i, depth = ping->args->depth;
+
+	atomic_set(&ping->begun, depth);
+	atomic_set(&ping->in_flight, depth);
+	for (i = 0; i < depth; i++) {
+		int err = dsm_ping_post(&ops[i], false);
+
+		if (err) {
+			WRITE_ONCE(ping->err, err);
+			if (atomic_dec_and_test(&ping->in_flight))
+				complete(&ping->done);
+		}
+	}
+	wait_for_completion(&ping->done);
+	return ping->err;
 }
 
 static int dsm_ping_compare(const void *a, const void *b)
@@ -69,25 +121,14 @@ static int dsm_ping_compare(const void *a, const void *b)
 static int dsm_ping_run(struct dsm_ping *ping, struct dsm_ping_op *ops,
 			struct dsm_ping_args *args)
 {
-	unsigned int i;
-	ktime_t start;
+	ktime_t start = ktime_get();
+	int err;
 
-	atomic_set(&ping->begun, args->depth);
-	atomic_set(&ping->in_flight, args->depth);
-	start = ktime_get();
-	for (i = 0; i < args->depth; i++) {
-		int err = dsm_ping_post(&ops[i]);
-
-		if (err) {
-			WRITE_ONCE(ping->err, err);
-			if (atomic_dec_and_test(&ping->in_flight))
-				complete(&ping->done);
-		}
-	}
-	wait_for_completion(&ping->done);
+	err = args->depth > 1 ? dsm_ping_side_by_side(ping, ops) :
+				dsm_ping_one_by_one(ping, ops);
+	if (err)
+		return err;
 	args->total_ns = ktime_to_ns(ktime_sub(ktime_get(), start));
-	if (ping->err)
-		return ping->err;
 	sort(ping->samples, args->count, sizeof(u64), dsm_ping_compare, NULL);
 	args->min_ns = ping->samples[0];
 	args->median_ns = ping->samples[args->count / 2];

@@ -154,7 +154,8 @@ struct dsm_conn *dsm_session_data(struct dsm_session *session)
  * @op: with @done set; lives until @done is called
  * @conn: of a session that the caller has got; the op takes over that use
  * @first: the chain; completion and signal flags are filled in here
- * @wait: sleep for room in the send queue, up to DSM_CALL_TIMEOUT_MS
+ * @wait: the caller will wait for it: sleep for room in the send queue, up to
+ *	  DSM_CALL_TIMEOUT_MS
  *
  * Return: 0, and @done will be called; or -EHOSTDOWN, -EAGAIN (no room and
  * not @wait), and the session has been put.
@@ -178,7 +179,15 @@ int dsm_op_post(struct dsm_op *op, struct dsm_conn *conn,
 	err = dsm_conn_reserve(conn, op->requests, wait);
 	if (err)
 		goto put;
+	/*
+	 * A software device runs the request in a softirq: at once here, where
+	 * somebody is going to wait for it, instead of in a thread later.
+	 */
+	if (wait)
+		local_bh_disable();
 	err = ib_post_send(conn->qp, first, NULL);
+	if (wait)
+		local_bh_enable();
 	if (err) {
 		dsm_conn_release(conn, op->requests);
 		dsm_session_fail(conn->session, "post failed");
