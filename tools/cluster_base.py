@@ -7,7 +7,7 @@ import signal
 import sys
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-BUILD = os.environ.get("DSM_BUILD", os.path.join(HERE, "..", "build"))
+BUILD = os.environ.get("DSM_BUILD", os.path.join(os.path.dirname(HERE), "build"))
 
 
 class ClusterError(Exception):
