@@ -631,6 +631,9 @@ static void dsm_link_settle_pending(struct dsm_link *link)
 	spin_unlock_bh(&link->lock);
 	if (!s)
 		return;
+	if (!test_bit(DSM_SESSION_TRUSTED, &s->flags) &&
+	    READ_ONCE(s->conn[0].established))
+		dsm_link_refuse(link, "it went away without a proof of the cluster key");
 	if (!ready || dsm_link_adopt(link, s))
 		dsm_session_close(s);
 }

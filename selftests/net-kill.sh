@@ -19,6 +19,9 @@ if [ -n "$DSM_BACK" ]; then
 	check "node 1 has read it" walker walk "$region" read-1
 	check "node 2 has read it" walker walk "$region" read-2
 	walker build "$region" seen 1
+	# The others read that from here, and go down when they have.
+	check "node 1 has gone" await 60 link_is_not_up 3 1
+	check "node 2 has gone" await 60 link_is_not_up 3 2
 	finish
 fi
 

@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import sys
 
@@ -24,3 +25,11 @@ def die_with_parent():
     """In a child: SIGKILL when the parent is gone."""
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def find_program(name):
+    """The path of a program that a Debian package must have brought."""
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin:/bin")
+    if not path:
+        raise ClusterError(f"{name} is not installed: run make deps")
+    return path

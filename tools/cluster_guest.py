@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from cluster_base import ClusterError, die_with_parent
+from cluster_base import ClusterError, die_with_parent, find_program
 
 CONSOLE_LINES = 4000
 CONSOLE_TAIL_LINES = 40
@@ -74,10 +74,11 @@ def has_steady_tsc():
 class Guest:
     """One QEMU and the nodes in it."""
 
-    def __init__(self, cluster, name, nodes):
+    def __init__(self, cluster, nodes):
         self.cluster = cluster
-        self.name = name
         self.nodes = nodes
+        self.name = str(nodes[0]) if len(nodes) == 1 else f"{nodes[0]}-{nodes[-1]}"
+        self.process = None
         self.statuses = {}
         self.console = collections.deque(maxlen=CONSOLE_LINES)
         self.boots = 0
@@ -93,8 +94,8 @@ class Guest:
         self.deadline = time.monotonic() + cluster.boot_seconds
         fds = [cluster.initramfs.fd]
         self.streams = []
-        args = ["qemu-system-x86_64", "-nodefaults", "-no-user-config",
-                "-display", "none", "-no-reboot", "-M", "q35", "-cpu", "max",
+        args = [find_program("qemu-system-x86_64"), "-nodefaults", 
+                "-no-user-config", "-display", "none", "-no-reboot", "-M", "q35", "-cpu", "max",
                 "-accel", "kvm" if cluster.kvm else "tcg",
                 "-smp", "2" if cluster.options.one_kernel else "1",
                 "-m", str(cluster.options.memory),
@@ -137,7 +138,7 @@ class Guest:
         cluster.selector.register(self.pidfd, selectors.EVENT_READ, self)
 
     def command_line(self):
-        node = "all" if self.cluster.options.one_kernel else self.name
+        node = "all" if self.cluster.options.one_kernel else self.nodes[0]
         words = ["console=ttyS0", "loglevel=5", "panic=-1", "rdinit=/init",
                  "random.trust_cpu=on", f"dsm.node={node}"]
         if self.boots > 1:
@@ -156,8 +157,7 @@ class Guest:
             self.advance("linking", "up")
         elif word == "exit":
             self.statuses[int(args[0])] = int(args[1])
-            expected = 1 if self.cluster.options.bare else len(self.nodes)
-            if len(self.statuses) == expected:
+            if len(self.statuses) == (1 if self.cluster.options.bare else len(self.nodes)):
                 self.advance("running", "ended")
         elif word == "failed":
             raise ClusterError(f"{self}: {' '.join(args)} failed\n{self.last_words()}")
@@ -193,7 +193,8 @@ class Guest:
                 pass
         state, self.state = self.state, "off"
         if state not in ("stopping", "killed"):
-            raise ClusterError(f"{self} died unexpectedly\n{self.last_words()}")
+            raise ClusterError(f"{self} died unexpectedly (QEMU's status "
+                               f"{self.process.returncode})\n{self.last_words()}")
 
     def last_words(self):
         """The console's end, or from where the kernel's last report begins."""

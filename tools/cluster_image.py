@@ -6,11 +6,10 @@ import os
 import re
 import secrets
 import shlex
-import shutil
 import stat
 import subprocess
 
-from cluster_base import BUILD, HERE, ClusterError
+from cluster_base import BUILD, HERE, ClusterError, find_program
 
 # What a guest loads, with all that these depend on.  virtio_console comes
 # first: it carries the channel to us.  rxe asks for its checksum by name only.
@@ -52,7 +51,7 @@ class Kernel:
             if name not in self.files:
                 raise ClusterError(f"{self.release} has no module {name}")
             depends = subprocess.check_output(
-                ["modinfo", "-F", "depends", self.files[name]], text=True)
+                [find_program("modinfo"), "-F", "depends", self.files[name]], text=True)
             self.in_load_order([d.replace("-", "_") for d in
                                 depends.strip().split(",") if d], done)
             done[name] = self.files[name]
@@ -148,6 +147,8 @@ class Initramfs:
 
 
 def is_elf(path):
+    if not os.path.isfile(path):
+        return False
     with open(path, "rb") as file:
         return file.read(4) == b"\x7fELF"
 
@@ -156,11 +157,11 @@ def add_base(archive, kernel):
     """Busybox, the rdma tool, the kernel's modules and PID 1."""
     for name in ("proc sys dev tmp run root usr/sbin etc sys/kernel").split():
         archive.directory(name)
-    busybox = shutil.which("busybox") or "/bin/busybox"
+    busybox = find_program("busybox")
     archive.file("bin/busybox", busybox)
     for applet in subprocess.check_output([busybox, "--list"], text=True).split():
         archive.symlink(f"bin/{applet}", "busybox")
-    archive.program("usr/sbin/rdma", shutil.which("rdma", path="/sbin:/bin:/usr/bin"))
+    archive.program("usr/sbin/rdma", find_program("rdma"))
     archive.file("init", os.path.join(HERE, "guest-init"))
     archive.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"
                                "nobody:x:65534:65534:nobody:/:/bin/sh\n")
