@@ -94,7 +94,7 @@ class Guest:
         self.deadline = time.monotonic() + cluster.boot_seconds
         fds = [cluster.initramfs.fd]
         self.streams = []
-        args = [find_program("qemu-system-x86_64"), "-nodefaults", 
+        args = [find_program("qemu-system-x86_64"), "-nodefaults",
                 "-no-user-config", "-display", "none", "-no-reboot", "-M", "q35", "-cpu", "max",
                 "-accel", "kvm" if cluster.kvm else "tcg",
                 "-smp", "2" if cluster.options.one_kernel else "1",
