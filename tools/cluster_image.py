@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shlex
+import signal
 import stat
 import subprocess
 
@@ -22,11 +23,7 @@ class Kernel:
     """What tools/dsm-kernel says about a kernel."""
 
     def __init__(self, name):
-        run = subprocess.run([os.path.join(HERE, "dsm-kernel"), name],
-                             stdout=subprocess.PIPE, text=True, check=False)
-        if run.returncode:
-            raise ClusterError(f"no kernel '{name}'")
-        facts = dict(line.split("=", 1) for line in run.stdout.splitlines())
+        facts = dict(line.split("=", 1) for line in self.provide(name).splitlines())
         self.release = facts["release"]
         self.image = facts["image"]
         self.modules = facts["modules"]
@@ -41,6 +38,20 @@ class Kernel:
         with open(os.path.join(self.modules, "modules.builtin")) as builtin:
             self.builtin = {os.path.basename(line.strip())[:-3].replace("-", "_")
                             for line in builtin}
+
+    @staticmethod
+    def provide(name):
+        """May download or build; what that started ends with us."""
+        with subprocess.Popen([os.path.join(HERE, "dsm-kernel"), name], text=True,
+                              stdout=subprocess.PIPE, start_new_session=True) as run:
+            try:
+                facts, _ = run.communicate()
+            except BaseException:
+                os.killpg(run.pid, signal.SIGTERM)
+                raise
+        if run.returncode:
+            raise ClusterError(f"no kernel '{name}'")
+        return facts
 
     def in_load_order(self, names, done=None):
         """Paths of modules, each after what it depends on."""
