@@ -119,6 +119,7 @@ bench: deps
 test: deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory check
+	$(if $(filter 6.1,$(KERNEL)),tools/cluster-test.sh)
 	KERNEL=$(KERNEL) $(if $(BUDGET),BUDGET=$(BUDGET)) selftests/run.sh
 
 stress: deps
