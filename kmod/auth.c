@@ -78,7 +78,8 @@ int dsm_auth_check(struct crypto_shash *tfm, const struct dsm_auth *auth,
 	int err;
 
 	err = dsm_auth_prove(tfm, auth, role, conn, want);
-	if (err)
-		return err;
-	return crypto_memneq(want, proof, sizeof(want)) ? -EKEYREJECTED : 0;
+	if (!err && crypto_memneq(want, proof, sizeof(want)))
+		err = -EKEYREJECTED;
+	memzero_explicit(want, sizeof(want));
+	return err;
 }

@@ -11,6 +11,7 @@ enum dsm_auth_role {
 	DSM_AUTH_ACTIVE = 1,
 	DSM_AUTH_PASSIVE,
 	DSM_AUTH_DATA,
+	DSM_AUTH_DATA_PASSIVE,
 };
 
 /**

@@ -11,6 +11,7 @@
 #include <linux/fs.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 #include "chunk.h"
@@ -222,13 +223,19 @@ static u64 dsm_object_word(struct dsm_region *region, u64 page)
 {
 	struct dsm_chunk *chunk = dsm_object_chunk(region, page);
 
-	return chunk ? chunk->ledger[page % DSM_CHUNK_PAGES] : 0;
+	return chunk ? READ_ONCE(chunk->ledger[page % DSM_CHUNK_PAGES]) : 0;
 }
 
 /* Every ledger store is a locked exchange: a NIC must not see it late. */
 static void dsm_word_store(struct dsm_chunk *chunk, unsigned int i, u64 word)
 {
 	xchg(&chunk->ledger[i], word);
+}
+
+static void dsm_object_breathe(u64 page)
+{
+	if (!(page % DSM_CHUNK_PAGES))
+		cond_resched();
 }
 
 /* Find @n free pages in a row, populating chunks.  Under dsm_chunks.lock. */
@@ -256,6 +263,8 @@ static int dsm_object_place(struct dsm_region *region, u64 n, u64 *page)
 	if (first >= chunks->nr)
 		return -ENOSPC;
 	for (i = 0; i < k; i++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		/* On failure those that were populated stay, free, for the next. */
 		err = dsm_chunk_populate(region, first + i);
 		if (err)
@@ -272,7 +281,7 @@ static int dsm_object_place(struct dsm_region *region, u64 n, u64 *page)
  * @ref: in: size; out: the handle, size rounded up to pages
  *
  * Context: process, sleeps.
- * Return: 0, -EINVAL, -ENOSPC, -ENOMEM, -EIDRM, -EHOSTDOWN.
+ * Return: 0, -EINVAL, -ENOSPC, -ENOMEM, -EIDRM, -EHOSTDOWN, -EINTR.
  */
 int dsm_object_alloc(struct dsm_region *region, struct dsm_ref *ref)
 {
@@ -292,8 +301,10 @@ int dsm_object_alloc(struct dsm_region *region, struct dsm_ref *ref)
 	err = READ_ONCE(region->gone) ? -EIDRM : dsm_object_place(region, n, &page);
 	if (err)
 		goto unlock;
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		version = max(version, dsm_word_version(dsm_object_word(region, page + i)));
+		dsm_object_breathe(i);
+	}
 	version++;
 	/* The first word last: it makes the object. */
 	for (i = n; i-- > 0;) {
@@ -304,6 +315,7 @@ int dsm_object_alloc(struct dsm_region *region, struct dsm_ref *ref)
 		dsm_word_store(chunk, k, i ?
 			       DSM_WORD(DSM_STATE_CONT, 0, dsm_word_version(chunk->ledger[k])) :
 			       DSM_WORD(DSM_STATE_LIVE, DSM_LINES_LARGE, version));
+		dsm_object_breathe(i);
 	}
 	ref->addr = geometry->base +
 		    ((dsm_partition(region->node, region->node->id) + page) << PAGE_SHIFT);
@@ -372,6 +384,7 @@ static int dsm_object_find(struct dsm_region *region, const struct dsm_ref *ref,
 		    next != DSM_WORD(DSM_STATE_FROZEN, 0, dsm_word_version(word)) :
 		    dsm_word_state(next) != DSM_STATE_CONT)
 			return -ESTALE;
+		dsm_object_breathe(i);
 	}
 	/* It must end where the handle says. */
 	if (!PAGE_ALIGNED(ref->size))

@@ -17,15 +17,18 @@ struct dsm_region;
  * @node: whose it is
  * @index: in the partition
  * @region: that it belongs to; lives as long as the chunk is in the table
- * @lock: protects @ledger's words and @dead; read: to map a page as its word
- *	  allows, write: to change what may be mapped
+ * @lock: read: to map a page as its ledger word allows; write: to take a right
+ *	  to map away, with the words and @dead that say so.  A word that gives
+ *	  a right is written under dsm_chunks.lock alone
  * @dead: it is being given back: nothing of it may be mapped any more
  * @pages: payload
  * @huge: they are one order-9 page
  * @ledger: one word a page; READ by peers
  * @claims: one word a page; changed by the NIC alone
  * @used: pages of objects; protected by dsm_chunks.lock
- * @payload_mr: registration; so the others
+ * @payload_mr: registration of @pages
+ * @ledger_mr: of @ledger
+ * @claims_mr: of @claims
  * @list: of the region's chunks; protected by dsm_chunks.lock
  */
 struct dsm_chunk {

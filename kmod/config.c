@@ -59,12 +59,12 @@ static struct dsm_cluster *dsm_cluster;
 /* Protects dsm_cluster and all below it. */
 static DEFINE_MUTEX(dsm_config_lock);
 
-static struct dsm_cluster *to_cluster(struct config_item *item)
+static struct dsm_cluster *to_config_cluster(struct config_item *item)
 {
 	return container_of(to_config_group(item), struct dsm_cluster, group);
 }
 
-static struct dsm_config_node *to_node(struct config_item *item)
+static struct dsm_config_node *to_config_node(struct config_item *item)
 {
 	return container_of(to_config_group(item), struct dsm_config_node, group);
 }
@@ -137,7 +137,7 @@ int dsm_config_info(struct dsm_info *info)
 
 static ssize_t dsm_node_addr_show(struct config_item *item, char *page)
 {
-	struct dsm_config_node *n = to_node(item);
+	struct dsm_config_node *n = to_config_node(item);
 	ssize_t len = 0;
 
 	mutex_lock(&dsm_config_lock);
@@ -151,7 +151,7 @@ static ssize_t dsm_node_addr_show(struct config_item *item, char *page)
 
 static ssize_t dsm_node_addr_store(struct config_item *item, const char *page, size_t len)
 {
-	struct dsm_config_node *n = to_node(item);
+	struct dsm_config_node *n = to_config_node(item);
 	struct sockaddr_storage addr = {};
 	char text[INET6_ADDRSTRLEN + IFNAMSIZ + 2];
 	int err;
@@ -188,7 +188,7 @@ static ssize_t dsm_node_addr_store(struct config_item *item, const char *page, s
 
 static ssize_t dsm_node_port_show(struct config_item *item, char *page)
 {
-	return sysfs_emit(page, "%u\n", to_node(item)->port);
+	return sysfs_emit(page, "%u\n", to_config_node(item)->port);
 }
 
 static ssize_t dsm_node_port_store(struct config_item *item, const char *page, size_t len)
@@ -197,12 +197,12 @@ static ssize_t dsm_node_port_store(struct config_item *item, const char *page, s
 
 	if (kstrtou16(page, 0, &port) || !port)
 		return -EINVAL;
-	return dsm_node_store_number(to_node(item), port, port, len);
+	return dsm_node_store_number(to_config_node(item), port, port, len);
 }
 
 static ssize_t dsm_node_local_show(struct config_item *item, char *page)
 {
-	return sysfs_emit(page, "%d\n", to_node(item)->local);
+	return sysfs_emit(page, "%d\n", to_config_node(item)->local);
 }
 
 static ssize_t dsm_node_local_store(struct config_item *item, const char *page, size_t len)
@@ -211,12 +211,12 @@ static ssize_t dsm_node_local_store(struct config_item *item, const char *page, 
 
 	if (kstrtobool(page, &local))
 		return -EINVAL;
-	return dsm_node_store_number(to_node(item), local, local, len);
+	return dsm_node_store_number(to_config_node(item), local, local, len);
 }
 
 static ssize_t dsm_node_memory_show(struct config_item *item, char *page)
 {
-	return sysfs_emit(page, "%llu\n", to_node(item)->memory);
+	return sysfs_emit(page, "%llu\n", to_config_node(item)->memory);
 }
 
 static ssize_t dsm_node_memory_store(struct config_item *item, const char *page,
@@ -227,12 +227,12 @@ static ssize_t dsm_node_memory_store(struct config_item *item, const char *page,
 	if (kstrtou64(page, 0, &value) || !value || value % DSM_CHUNK_SIZE ||
 	    value >> DSM_CHUNK_SHIFT > DSM_DIR_MAX_ENTRIES)
 		return -EINVAL;
-	return dsm_node_store_number(to_node(item), memory, value, len);
+	return dsm_node_store_number(to_config_node(item), memory, value, len);
 }
 
 static ssize_t dsm_node_cache_show(struct config_item *item, char *page)
 {
-	return sysfs_emit(page, "%llu\n", to_node(item)->cache);
+	return sysfs_emit(page, "%llu\n", to_config_node(item)->cache);
 }
 
 static ssize_t dsm_node_cache_store(struct config_item *item, const char *page, size_t len)
@@ -241,12 +241,12 @@ static ssize_t dsm_node_cache_store(struct config_item *item, const char *page, 
 
 	if (kstrtou64(page, 0, &value) || value < DSM_MIN_CACHE)
 		return -EINVAL;
-	return dsm_node_store_number(to_node(item), cache, value, len);
+	return dsm_node_store_number(to_config_node(item), cache, value, len);
 }
 
 static ssize_t dsm_node_up_show(struct config_item *item, char *page)
 {
-	struct dsm_config_node *n = to_node(item);
+	struct dsm_config_node *n = to_config_node(item);
 	bool up;
 
 	mutex_lock(&dsm_config_lock);
@@ -343,7 +343,7 @@ static int dsm_config_down(struct dsm_config_node *n, bool force)
 
 static ssize_t dsm_node_up_store(struct config_item *item, const char *page, size_t len)
 {
-	struct dsm_config_node *n = to_node(item);
+	struct dsm_config_node *n = to_config_node(item);
 	bool up;
 	int err;
 
@@ -357,7 +357,7 @@ static ssize_t dsm_node_up_store(struct config_item *item, const char *page, siz
 
 static ssize_t dsm_node_fence_store(struct config_item *item, const char *page, size_t len)
 {
-	struct dsm_config_node *n = to_node(item);
+	struct dsm_config_node *n = to_config_node(item);
 	struct dsm_cluster *cluster = n->cluster;
 	unsigned int i;
 	bool fence;
@@ -382,15 +382,18 @@ unlock:
 
 static ssize_t dsm_node_links_show(struct config_item *item, char *page)
 {
-	struct dsm_config_node *n = to_node(item);
+	struct dsm_config_node *n = to_config_node(item);
 	ssize_t len = 0;
 	unsigned int i;
 
 	mutex_lock(&dsm_config_lock);
-	for (i = 0; i < DSM_MAX_NODES && dsm_config_node_is_up(n); i++)
-		if (n->node->links[i])
-			len += sysfs_emit_at(page, len, "%u %s\n", i,
-					     dsm_link_state_name(n->node->links[i]));
+	if (n->node && dsm_node_enter(n->node)) {
+		for (i = 0; i < DSM_MAX_NODES; i++)
+			if (n->node->links[i])
+				len += sysfs_emit_at(page, len, "%u %s\n", i,
+						     dsm_link_state_name(n->node->links[i]));
+		dsm_node_leave(n->node);
+	}
 	mutex_unlock(&dsm_config_lock);
 	return len;
 }
@@ -418,7 +421,7 @@ static struct configfs_attribute *dsm_node_attrs[] = {
 
 static void dsm_node_item_release(struct config_item *item)
 {
-	kfree(to_node(item));
+	kfree(to_config_node(item));
 }
 
 static struct configfs_item_operations dsm_node_item_ops = {
@@ -469,7 +472,7 @@ static struct config_group *dsm_nodes_make(struct config_group *group, const cha
 
 static void dsm_nodes_drop(struct config_group *group, struct config_item *item)
 {
-	struct dsm_config_node *n = to_node(item);
+	struct dsm_config_node *n = to_config_node(item);
 
 	mutex_lock(&dsm_config_lock);
 	dsm_config_down(n, true);
@@ -492,17 +495,17 @@ static const struct config_item_type dsm_nodes_type = {
 
 static ssize_t dsm_cluster_base_show(struct config_item *item, char *page)
 {
-	return sysfs_emit(page, "%#llx\n", to_cluster(item)->base);
+	return sysfs_emit(page, "%#llx\n", to_config_cluster(item)->base);
 }
 
 static ssize_t dsm_cluster_span_show(struct config_item *item, char *page)
 {
-	return sysfs_emit(page, "%#llx\n", to_cluster(item)->span);
+	return sysfs_emit(page, "%#llx\n", to_config_cluster(item)->span);
 }
 
 static ssize_t dsm_cluster_max_nodes_show(struct config_item *item, char *page)
 {
-	return sysfs_emit(page, "%u\n", to_cluster(item)->max_nodes);
+	return sysfs_emit(page, "%u\n", to_config_cluster(item)->max_nodes);
 }
 
 /* The range must lie in user space, and a partition hold at least a chunk. */
@@ -529,7 +532,7 @@ static ssize_t dsm_cluster_store_geometry(struct dsm_cluster *cluster, u64 base,
 
 static ssize_t dsm_cluster_base_store(struct config_item *item, const char *page, size_t len)
 {
-	struct dsm_cluster *c = to_cluster(item);
+	struct dsm_cluster *c = to_config_cluster(item);
 	ssize_t ret;
 	u64 value;
 
@@ -543,7 +546,7 @@ static ssize_t dsm_cluster_base_store(struct config_item *item, const char *page
 
 static ssize_t dsm_cluster_span_store(struct config_item *item, const char *page, size_t len)
 {
-	struct dsm_cluster *c = to_cluster(item);
+	struct dsm_cluster *c = to_config_cluster(item);
 	ssize_t ret;
 	u64 value;
 
@@ -558,7 +561,7 @@ static ssize_t dsm_cluster_span_store(struct config_item *item, const char *page
 static ssize_t dsm_cluster_max_nodes_store(struct config_item *item, const char *page,
 					   size_t len)
 {
-	struct dsm_cluster *c = to_cluster(item);
+	struct dsm_cluster *c = to_config_cluster(item);
 	ssize_t ret;
 	u64 value;
 
@@ -572,7 +575,7 @@ static ssize_t dsm_cluster_max_nodes_store(struct config_item *item, const char 
 
 static ssize_t dsm_cluster_key_store(struct config_item *item, const char *page, size_t len)
 {
-	struct dsm_cluster *cluster = to_cluster(item);
+	struct dsm_cluster *cluster = to_config_cluster(item);
 	u8 key[DSM_KEY_BYTES];
 	size_t digits = len;
 	int err;
@@ -594,12 +597,12 @@ static ssize_t dsm_cluster_key_store(struct config_item *item, const char *page,
 
 static ssize_t dsm_cluster_epoch_show(struct config_item *item, char *page)
 {
-	return sysfs_emit(page, "%llu\n", READ_ONCE(to_cluster(item)->epoch));
+	return sysfs_emit(page, "%llu\n", READ_ONCE(to_config_cluster(item)->epoch));
 }
 
 static ssize_t dsm_cluster_epoch_store(struct config_item *item, const char *page, size_t len)
 {
-	struct dsm_cluster *cluster = to_cluster(item);
+	struct dsm_cluster *cluster = to_config_cluster(item);
 	unsigned int i;
 	u64 epoch;
 	int err;
@@ -607,7 +610,8 @@ static ssize_t dsm_cluster_epoch_store(struct config_item *item, const char *pag
 	if (kstrtou64(page, 0, &epoch))
 		return -EINVAL;
 	mutex_lock(&dsm_config_lock);
-	err = epoch < cluster->epoch ? -EINVAL : 0;
+	/* A fence must still find a larger one. */
+	err = epoch < cluster->epoch || epoch == U64_MAX ? -EINVAL : 0;
 	if (!err) {
 		WRITE_ONCE(cluster->epoch, epoch);
 		for (i = 0; i < DSM_MAX_NODES; i++)
@@ -635,7 +639,7 @@ static struct configfs_attribute *dsm_cluster_attrs[] = {
 
 static void dsm_cluster_release(struct config_item *item)
 {
-	kfree_sensitive(to_cluster(item));
+	kfree_sensitive(to_config_cluster(item));
 }
 
 static struct configfs_item_operations dsm_cluster_item_ops = {

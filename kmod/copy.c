@@ -27,7 +27,8 @@
 
 enum {
 	DSM_FETCH_MS = 4000,		/* a fetch is tried again for so long */
-	DSM_COPY_WAIT_TRIES = 1000,	/* of a millisecond, for room in the cache */
+	DSM_COPY_WAIT_TRIES = 500,	/* of a jiffy, for room in the cache */
+	DSM_EVICT_LOOKS = 64,		/* for a copy that is not in use */
 };
 
 static bool dsm_ordered_reads = true;
@@ -46,6 +47,7 @@ static struct kmem_cache *dsm_copy_cache;
  *	   are known to be frozen
  * @words_dma: the same for the device
  * @alone: the words' READ was posted by itself, the pages' is still to come
+ * @awaited: somebody waits for it
  * @index: of the first page in its chunk
  * @nr: pages
  * @words_wr: READ of the words
@@ -61,6 +63,7 @@ struct dsm_fetch {
 	u64 *words;
 	u64 words_dma;
 	bool alone;
+	bool awaited;
 	unsigned int index;
 	unsigned int nr;
 	struct ib_rdma_wr words_wr;
@@ -155,19 +158,23 @@ static void dsm_copy_kill(struct dsm_copy *copy)
 
 	set_bit(DSM_COPY_DEAD, &copy->flags);
 	unmap_mapping_pages(region->mapping, copy->pgoff, 1, false);
-	xa_erase(&region->copies, copy->pgoff);
 	spin_lock(&node->copies.lock);
 	list_del_init(&copy->lru);
 	spin_unlock(&node->copies.lock);
 	atomic_long_dec(&node->copies.nr);
 	dsm_stat_add(node->stat, DSM_COUNTER_GAUGE_COPIES, -1);
 	dsm_stat_add(region->stat, DSM_COUNTER_GAUGE_COPIES, -1);
+	/* Last: once the copy cannot be found the region may end. */
+	xa_erase(&region->copies, copy->pgoff);
 	dsm_copy_unlock(copy);
 	dsm_copy_put(copy);
 }
 
-/* Move the hand over one copy.  Returns whether it was evicted. */
-static bool dsm_copy_hand(struct dsm_node *node)
+/*
+ * Move the hand over one copy.  @force: even if it is in use.  Returns whether it
+ * was evicted.
+ */
+static bool dsm_copy_hand(struct dsm_node *node, bool force)
 {
 	struct dsm_copies *copies = &node->copies;
 	struct dsm_copy *copy = NULL, *c;
@@ -189,7 +196,7 @@ static bool dsm_copy_hand(struct dsm_node *node)
 	region = copy->region;
 	if (dsm_copy_test(copy, DSM_COPY_DEAD)) {
 		dsm_copy_unlock(copy);
-	} else if (test_and_clear_bit(DSM_COPY_REFERENCED, &copy->flags)) {
+	} else if (test_and_clear_bit(DSM_COPY_REFERENCED, &copy->flags) && !force) {
 		/* Whoever still uses it faults and sets the bit again. */
 		unmap_mapping_pages(region->mapping, copy->pgoff, 1, false);
 		dsm_copy_unlock(copy);
@@ -205,15 +212,18 @@ put:
 	return evicted;
 }
 
-/* Evict up to @nr copies; every copy is looked at twice at the most. */
-static unsigned long dsm_copies_evict(struct dsm_node *node, unsigned long nr)
+/* Evict one copy, within a bounded time.  Returns whether there was one. */
+static bool dsm_copies_evict(struct dsm_node *node)
 {
-	unsigned long looks = 2 * atomic_long_read(&node->copies.nr) + 1;
-	unsigned long done = 0;
+	unsigned int looks;
 
-	while (done < nr && looks--)
-		done += dsm_copy_hand(node);
-	return done;
+	/* Where all are in use the oldest goes, rather than a sweep of the cache. */
+	for (looks = 0; looks < 2 * DSM_EVICT_LOOKS; looks++) {
+		if (dsm_copy_hand(node, looks >= DSM_EVICT_LOOKS))
+			return true;
+		cond_resched();
+	}
+	return false;
 }
 
 /* Count one more copy in, making room for it.  @wait: even if that takes time. */
@@ -224,12 +234,13 @@ static bool dsm_copies_reserve(struct dsm_node *node, bool wait)
 
 	while (atomic_long_inc_return(&copies->nr) > copies->limit) {
 		atomic_long_dec(&copies->nr);
-		if (dsm_copies_evict(node, 1))
+		if (dsm_copies_evict(node))
 			continue;
 		/* All of the cache is in flight. */
-		if (!wait || tries++ == DSM_COPY_WAIT_TRIES)
+		if (!wait || tries++ == DSM_COPY_WAIT_TRIES ||
+		    fatal_signal_pending(current))
 			return false;
-		schedule_timeout_uninterruptible(msecs_to_jiffies(1));
+		schedule_timeout_killable(1);
 	}
 	return true;
 }
@@ -239,6 +250,7 @@ static struct dsm_copy *dsm_copy_add(struct dsm_region *region, pgoff_t pgoff,
 {
 	struct dsm_node *node = region->node;
 	struct dsm_copy *copy, *old = NULL;
+	int err = -ENOMEM;
 
 	if (!dsm_copies_reserve(node, wait))
 		return ERR_PTR(-ENOMEM);
@@ -256,14 +268,22 @@ static struct dsm_copy *dsm_copy_add(struct dsm_region *region, pgoff_t pgoff,
 	/* Counted before it can be found, as who finds it may count it out. */
 	dsm_stat_add(node->stat, DSM_COUNTER_GAUGE_COPIES, 1);
 	dsm_stat_add(region->stat, DSM_COUNTER_GAUGE_COPIES, 1);
-	old = xa_cmpxchg(&region->copies, pgoff, NULL, copy, GFP_KERNEL);
-	if (old)
+	/* A region that ends waits for this, and then drops what was added. */
+	if (!dsm_region_fetch_begin(region)) {
+		err = -EIDRM;
 		goto uncount;
+	}
+	old = xa_cmpxchg(&region->copies, pgoff, NULL, copy, GFP_KERNEL);
+	if (old) {
+		dsm_region_fetch_end(region);
+		goto uncount;
+	}
 	spin_lock(&node->copies.lock);
 	/* Who killed it already has counted it out and will not come again. */
 	if (!dsm_copy_test(copy, DSM_COPY_DEAD))
 		list_add_tail(&copy->lru, &node->copies.lru);
 	spin_unlock(&node->copies.lock);
+	dsm_region_fetch_end(region);
 	return copy;
 
 uncount:
@@ -275,7 +295,7 @@ free:
 release:
 	atomic_long_dec(&node->copies.nr);
 	/* NULL: somebody was faster. */
-	return !old || xa_is_err(old) ? ERR_PTR(-ENOMEM) : NULL;
+	return !old || xa_is_err(old) ? ERR_PTR(err) : NULL;
 }
 
 /**
@@ -283,22 +303,30 @@ release:
  * @region: of the page
  * @pgoff: of the page in the range
  *
- * Context: process; sleeps, takes no lock but leaves.
- * Return: the copy, to be put, perhaps not present; or ERR_PTR(-ENOMEM).
+ * @wait: for room in a cache that is in flight; killable
+ *
+ * Context: process; sleeps for memory.
+ * Return: the copy, to be put, perhaps not present; or ERR_PTR: -ENOMEM, -EIDRM.
  */
-struct dsm_copy *dsm_copy_make(struct dsm_region *region, pgoff_t pgoff)
+struct dsm_copy *dsm_copy_make(struct dsm_region *region, pgoff_t pgoff, bool wait)
 {
 	struct dsm_copy *copy;
 
 	do {
 		copy = dsm_copy_find(region, pgoff);
 		if (!copy)
-			copy = dsm_copy_add(region, pgoff, true);
+			copy = dsm_copy_add(region, pgoff, wait);
 	} while (!copy);
 	return copy;
 }
 
 /* ---- fetching ---- */
+
+/* Who reads ahead must not leave its own failure to those that fault later. */
+static int dsm_copy_failure(int err, bool awaited)
+{
+	return awaited || err == -EACCES || err == -EIDRM ? err : -EAGAIN;
+}
 
 static void dsm_fetch_unmap(struct dsm_fetch *f)
 {
@@ -330,10 +358,9 @@ static void dsm_fetch_finish(struct dsm_fetch *f, int err)
 		    dsm_word_state(f->words[f->index + i]) != DSM_STATE_FROZEN) {
 			WRITE_ONCE(copy->err, -EACCES);
 		} else if (err) {
-			WRITE_ONCE(copy->err, err);
+			WRITE_ONCE(copy->err, dsm_copy_failure(err, f->awaited));
 		} else {
 			fetched++;
-			set_bit(DSM_COPY_REFERENCED, &copy->flags);
 			set_bit(DSM_COPY_PRESENT, &copy->flags);
 		}
 		trace_dsm_fetched(region->node->id, copy->pgoff, copy->err);
@@ -356,6 +383,10 @@ static void dsm_fetch_done(struct dsm_op *op)
 	if (f->alone && !err) {
 		/* The words have come: now the bytes, in a post of their own. */
 		f->alone = false;
+		if (f->awaited) {
+			dsm_stat_add(f->region->node->stat, DSM_COUNTER_ROUND_TRIPS, 1);
+			dsm_stat_add(f->region->stat, DSM_COUNTER_ROUND_TRIPS, 1);
+		}
 		refcount_inc(&conn->session->users);
 		err = dsm_op_post(op, conn, &f->pages_wr.wr, false);
 		if (!err)
@@ -413,6 +444,13 @@ static bool dsm_fetch_known(const struct dsm_far *far, unsigned int index,
 	return find_next_zero_bit(far->frozen, index + nr, index) >= index + nr;
 }
 
+static void dsm_fetch_count(struct dsm_stat __percpu *stat, unsigned int nr, bool words)
+{
+	dsm_stat_add(stat, DSM_COUNTER_READS, 1);
+	dsm_stat_add(stat, DSM_COUNTER_READS_WORDS, words);
+	dsm_stat_add(stat, DSM_COUNTER_BYTES_READ, (nr + words) << PAGE_SHIFT);
+}
+
 /**
  * dsm_copy_post() - begin to fetch neighbouring pages
  * @copies: locked, not present, of one chunk, in order; the locks pass over to
@@ -432,6 +470,7 @@ static int dsm_copy_post(struct dsm_copy **copies, unsigned int nr, bool wait)
 	struct dsm_far_keys keys;
 	struct dsm_fetch *f;
 	unsigned int i;
+	bool words;
 	int err;
 
 	if (!dsm_region_fetch_begin(region)) {
@@ -448,13 +487,14 @@ static int dsm_copy_post(struct dsm_copy **copies, unsigned int nr, bool wait)
 		goto put;
 	f->region = region;
 	f->nr = nr;
+	f->awaited = wait;
 	f->index = first % DSM_CHUNK_PAGES;
 	f->op.done = dsm_fetch_done;
 	for (i = 0; i < nr; i++)
 		f->copy[i] = copies[i];
 	f->far = dsm_dir_find(node->links[home], session,
 			      (first - dsm_partition(node, home)) / DSM_CHUNK_PAGES,
-			      region, &keys);
+			      region, wait, &keys);
 	if (IS_ERR(f->far)) {
 		err = PTR_ERR(f->far);
 		goto free;
@@ -468,25 +508,22 @@ static int dsm_copy_post(struct dsm_copy **copies, unsigned int nr, bool wait)
 	err = dsm_fetch_map(f, &keys);
 	if (err)
 		goto unmap;
-	dsm_stat_add(node->stat, DSM_COUNTER_READS, 1);
-	dsm_stat_add(region->stat, DSM_COUNTER_READS, 1);
-	dsm_stat_add(node->stat, DSM_COUNTER_READS_WORDS, !!f->words);
-	dsm_stat_add(region->stat, DSM_COUNTER_READS_WORDS, !!f->words);
-	dsm_stat_add(node->stat, DSM_COUNTER_BYTES_READ,
-		     (nr + !!f->words) << PAGE_SHIFT);
-	dsm_stat_add(region->stat, DSM_COUNTER_BYTES_READ,
-		     (nr + !!f->words) << PAGE_SHIFT);
-	trace_dsm_fetch(node->id, home, first, nr, !!f->words);
+	words = f->words;
+	trace_dsm_fetch(node->id, home, first, nr, words);
 	for (i = 0; i < nr; i++) {
 		WRITE_ONCE(copies[i]->err, 0);
 		refcount_inc(&copies[i]->ref);
 	}
 	err = dsm_op_post(&f->op, dsm_session_data(session),
 			  f->words ? &f->words_wr.wr : &f->pages_wr.wr, wait);
-	if (err)
+	if (err) {
 		/* The session is put already; the copies get the error. */
 		dsm_fetch_finish(f, err);
-	return err;
+		return err;
+	}
+	dsm_fetch_count(node->stat, nr, words);
+	dsm_fetch_count(region->stat, nr, words);
+	return 0;
 
 unmap:
 	dsm_fetch_unmap(f);
@@ -499,7 +536,7 @@ end:
 	dsm_region_fetch_end(region);
 unlock:
 	for (i = 0; i < nr; i++) {
-		WRITE_ONCE(copies[i]->err, err);
+		WRITE_ONCE(copies[i]->err, dsm_copy_failure(err, wait));
 		dsm_copy_unlock(copies[i]);
 	}
 	return err;
@@ -555,8 +592,12 @@ unsigned int dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsign
 	struct dsm_node *node = region->node;
 	struct dsm_copy *batch[DSM_READ_PAGES];
 	unsigned int i, n = 0, posted = 0;
+	u32 home = dsm_home(node, pgoff);
 	pgoff_t end;
 
+	/* It may lie behind the end of a partition. */
+	if (home >= DSM_MAX_NODES || home == node->id || !node->links[home])
+		return 0;
 	for (end = pgoff + min(nr, dsm_copy_known(region, pgoff)); pgoff <= end; pgoff++) {
 		struct dsm_copy *copy = NULL;
 
@@ -618,9 +659,12 @@ int dsm_copy_fetch(struct dsm_copy *copy, unsigned int state,
 			return -EAGAIN;
 		}
 		if (dsm_copy_test(copy, DSM_COPY_PRESENT)) {
+			enum dsm_counter counter = waited ? DSM_COUNTER_FAULTS_JOINED :
+							    DSM_COUNTER_FAULTS_CACHED;
+
 			dsm_copy_unlock(copy);
-			dsm_stat_add(node->stat, DSM_COUNTER_FAULTS_JOINED, waited);
-			dsm_stat_add(region->stat, DSM_COUNTER_FAULTS_JOINED, waited);
+			dsm_stat_add(node->stat, counter, 1);
+			dsm_stat_add(region->stat, counter, 1);
 			return 0;
 		}
 		err = dsm_copy_post(&copy, 1, true);
@@ -730,8 +774,11 @@ static unsigned long dsm_copies_scan(struct shrinker *shrinker,
 				     struct shrink_control *sc)
 {
 	struct dsm_node *node = dsm_shrinker_data(shrinker);
+	unsigned long looks, freed = 0;
 
-	return dsm_copies_evict(node, sc->nr_to_scan) ?: SHRINK_STOP;
+	for (looks = 0; looks < sc->nr_to_scan; looks++)
+		freed += dsm_copy_hand(node, false);
+	return freed;
 }
 
 int dsm_copies_alloc(struct dsm_node *node, unsigned long limit)

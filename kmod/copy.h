@@ -13,7 +13,7 @@ struct dsm_region;
 enum {
 	DSM_COPY_LOCKED,	/* bit lock: being fetched, mapped or evicted */
 	DSM_COPY_PRESENT,	/* the page holds the frozen bytes */
-	DSM_COPY_REFERENCED,	/* mapped or fetched since the hand came by */
+	DSM_COPY_REFERENCED,	/* mapped since the hand came by */
 	DSM_COPY_MARK,		/* a fault here begins the next readahead */
 	DSM_COPY_DEAD,		/* not in the cache any more */
 };
@@ -28,6 +28,7 @@ enum {
  * @err: why the last fetch failed; written under LOCKED or by who waited
  * @page: its memory
  * @lru: place under the hand; protected by dsm_copies.lock
+ * @rcu: who looks it up may find it just freed
  */
 struct dsm_copy {
 	refcount_t ref;
@@ -62,7 +63,7 @@ int dsm_copies_alloc(struct dsm_node *node, unsigned long limit);
 void dsm_copies_free(struct dsm_node *node);
 
 struct dsm_copy *dsm_copy_find(struct dsm_region *region, pgoff_t pgoff);
-struct dsm_copy *dsm_copy_make(struct dsm_region *region, pgoff_t pgoff);
+struct dsm_copy *dsm_copy_make(struct dsm_region *region, pgoff_t pgoff, bool wait);
 void dsm_copy_put(struct dsm_copy *copy);
 bool dsm_copy_trylock(struct dsm_copy *copy);
 int dsm_copy_lock(struct dsm_copy *copy, unsigned int state);

@@ -85,6 +85,9 @@ static int dsm_ioc_stat(struct file *file, union dsm_args *args)
 			err = -ENOENT;
 			goto done;
 		}
+		err = dsm_region_permit(region, false);
+		if (err)
+			goto put;
 	}
 	sum = kmalloc(sizeof(*sum), GFP_KERNEL);
 	if (!sum) {
@@ -257,13 +260,23 @@ static int dsm_ioc_attach(struct file *file, union dsm_args *args)
 	a->base = node->config.geometry.base;
 	a->span = node->config.geometry.span;
 	a->region = region->id;
-	/* All maps of a region hang on one mapping, which no other region shares. */
+	/*
+	 * All maps of a region hang on one mapping, which no other region shares.
+	 * An mmap() of this file must not see it change.
+	 */
+	if (mmap_write_lock_killable(current->mm)) {
+		err = -EINTR;
+		goto uncount;
+	}
 	file->f_mapping = region->mapping;
 	smp_store_release(&f->region, region);	/* pairs with dsm_file_region() */
+	mmap_write_unlock(current->mm);
 	mutex_unlock(&f->lock);
 	dsm_dev_done(node);
 	return 0;
 
+uncount:
+	atomic_dec(&node->attached);
 delist:
 	dsm_file_delist(f);
 put:

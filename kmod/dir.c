@@ -33,11 +33,11 @@ void dsm_dir_write(struct dsm_node *node, unsigned int index,
 	/* Odd at both ends while the rest changes: a peer sees a torn READ. */
 	WRITE_ONCE(to->head, cpu_to_le32(node->dir.generation - 1));
 	WRITE_ONCE(to->tail, cpu_to_le32(node->dir.generation - 1));
-	smp_wmb();	/* pairs with the order in which the NIC samples */
+	dma_wmb();	/* pairs with the order in which the NIC samples */
 	new.head = to->head;
 	new.tail = to->tail;
 	memcpy(to, &new, sizeof(new));
-	smp_wmb();	/* the same */
+	dma_wmb();	/* the same */
 	WRITE_ONCE(to->tail, cpu_to_le32(node->dir.generation));
 	WRITE_ONCE(to->head, cpu_to_le32(node->dir.generation));
 }
@@ -133,26 +133,32 @@ static struct dsm_far *dsm_dir_get_far(struct dsm_link *link, unsigned int index
 	return xa_is_err(old) ? ERR_PTR(xa_err(old)) : old;
 }
 
+static void dsm_dir_count(struct dsm_stat __percpu *stat)
+{
+	dsm_stat_add(stat, DSM_COUNTER_READS_DIRECTORY, 1);
+	dsm_stat_add(stat, DSM_COUNTER_ROUND_TRIPS, 1);
+	dsm_stat_add(stat, DSM_COUNTER_BYTES_READ, sizeof(struct dsm_wire_chunk));
+}
+
+/*
+ * An aligned line of 64 bytes is sampled as a whole by the devices that we know;
+ * the generations tell where one does not.
+ */
 static int dsm_dir_read(struct dsm_session *s, unsigned int index,
 			const struct dsm_region *region, struct dsm_wire_chunk *entry)
 {
 	const struct dsm_wire_segment *segment =
 		&s->hello.segment[index / DSM_DIR_SEGMENT_ENTRIES];
-	struct dsm_stat __percpu *stat = s->node->stat;
 	unsigned int tries, slot = index % DSM_DIR_SEGMENT_ENTRIES;
 	int err;
 
 	for (tries = 0; tries < 8; tries++) {
-		dsm_stat_add(stat, DSM_COUNTER_READS_DIRECTORY, 1);
-		dsm_stat_add(region->stat, DSM_COUNTER_READS_DIRECTORY, 1);
-		dsm_stat_add(stat, DSM_COUNTER_ROUND_TRIPS, 1);
-		dsm_stat_add(region->stat, DSM_COUNTER_ROUND_TRIPS, 1);
-		dsm_stat_add(stat, DSM_COUNTER_BYTES_READ, sizeof(*entry));
-		dsm_stat_add(region->stat, DSM_COUNTER_BYTES_READ, sizeof(*entry));
 		err = dsm_session_read(s, le64_to_cpu(segment->addr) + slot * sizeof(*entry),
 				       le32_to_cpu(segment->rkey), entry, sizeof(*entry));
 		if (err)
 			return err;
+		dsm_dir_count(s->node->stat);
+		dsm_dir_count(region->stat);
 		if (entry->head == entry->tail && !(le32_to_cpu(entry->head) & 1))
 			return 0;
 	}
@@ -173,8 +179,7 @@ static void dsm_far_fill(struct dsm_link *link, struct dsm_far *far, u32 serial,
 	far->keys.payload_key = le32_to_cpu(entry->payload_key);
 	far->keys.ledger_addr = le64_to_cpu(entry->ledger_addr);
 	far->keys.ledger_key = le32_to_cpu(entry->ledger_key);
-	if (far->born > READ_ONCE(link->seen))
-		WRITE_ONCE(link->seen, far->born);
+	dsm_link_saw(link, far->born);
 }
 
 /**
@@ -183,6 +188,7 @@ static void dsm_far_fill(struct dsm_link *link, struct dsm_far *far, u32 serial,
  * @session: of it, that the caller has got
  * @index: of the chunk in the peer's partition
  * @region: that the caller works in
+ * @wait: for the network, if the chunk is not known; else -EAGAIN
  * @keys: out: where to READ it in this session
  *
  * Takes one round trip the first time in a session, none later.  The caller has
@@ -191,14 +197,15 @@ static void dsm_far_fill(struct dsm_link *link, struct dsm_far *far, u32 serial,
  *
  * Context: process; sleeps.
  * Return: the chunk; it lives as long as the link.  ERR_PTR: -EACCES (none, or
- * another region's), -EHOSTDOWN, -ENOMEM, -EIO.
+ * another region's), -EHOSTDOWN, -ENOMEM, -EIO, -EAGAIN.
  */
 struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
 			     unsigned int index, const struct dsm_region *region,
-			     struct dsm_far_keys *keys)
+			     bool wait, struct dsm_far_keys *keys)
 {
 	struct dsm_wire_chunk *entry;
 	struct dsm_far *far;
+	bool known;
 	int err = 0;
 
 	if (index / DSM_DIR_SEGMENT_ENTRIES >= DSM_WIRE_SEGMENTS ||
@@ -208,8 +215,16 @@ struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
 	far = dsm_dir_get_far(link, index);
 	if (IS_ERR(far))
 		return far;
-	mutex_lock(&far->lock);
-	if (!far->valid || far->serial != session->serial) {
+	if (wait)
+		mutex_lock(&far->lock);
+	else if (!mutex_trylock(&far->lock))
+		return ERR_PTR(-EAGAIN);
+	/* Of another region's chunk the end is not told us: look again. */
+	known = far->valid && far->serial == session->serial &&
+		far->region == region->id;
+	if (!known && !wait) {
+		err = -EAGAIN;
+	} else if (!known) {
 		entry = kmalloc(sizeof(*entry), GFP_KERNEL);
 		err = entry ? dsm_dir_read(session, index, region, entry) : -ENOMEM;
 		if (!err)

@@ -71,7 +71,7 @@ void dsm_dir_write(struct dsm_node *node, unsigned int index,
 
 struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
 			     unsigned int index, const struct dsm_region *region,
-			     struct dsm_far_keys *keys);
+			     bool wait, struct dsm_far_keys *keys);
 void dsm_dir_forget_region(struct dsm_link *link, u64 region);
 void dsm_dir_forget_peer(struct dsm_link *link);
 

@@ -49,9 +49,13 @@ static vm_fault_t dsm_fault_insert(struct vm_area_struct *vma, unsigned long add
 				   struct dsm_region *region, struct page *page,
 				   pgprot_t prot)
 {
-	dsm_stat_add(region->node->stat, DSM_COUNTER_PAGES_MAPPED, 1);
-	dsm_stat_add(region->stat, DSM_COUNTER_PAGES_MAPPED, 1);
-	return vmf_insert_pfn_prot(vma, address, page_to_pfn(page), prot);
+	vm_fault_t ret = vmf_insert_pfn_prot(vma, address, page_to_pfn(page), prot);
+
+	if (ret == VM_FAULT_NOPAGE) {
+		dsm_stat_add(region->node->stat, DSM_COUNTER_PAGES_MAPPED, 1);
+		dsm_stat_add(region->stat, DSM_COUNTER_PAGES_MAPPED, 1);
+	}
+	return ret;
 }
 
 /* ---- this node's partition ---- */
@@ -80,7 +84,7 @@ static vm_fault_t dsm_fault_local(struct vm_fault *vmf, struct dsm_region *regio
 		ret = dsm_fault_error(region, -EIDRM);
 		goto unlock;
 	}
-	switch (dsm_word_state(chunk->ledger[index])) {
+	switch (dsm_word_state(READ_ONCE(chunk->ledger[index]))) {
 	case DSM_STATE_LIVE:
 	case DSM_STATE_CONT:
 		prot = vm_get_page_prot(vma->vm_flags);
@@ -176,75 +180,106 @@ static vm_fault_t dsm_fault_present(struct vm_fault *vmf, struct dsm_copy *copy,
 
 static unsigned int dsm_fault_wait_state(const struct vm_fault *vmf)
 {
-	if (vmf->flags & FAULT_FLAG_INTERRUPTIBLE)
+	/* In the kernel's own accesses a signal that does not kill changes nothing. */
+	if (vmf->flags & FAULT_FLAG_INTERRUPTIBLE && vmf->flags & FAULT_FLAG_USER)
 		return TASK_INTERRUPTIBLE;
 	if (vmf->flags & FAULT_FLAG_KILLABLE)
 		return TASK_KILLABLE;
 	return TASK_UNINTERRUPTIBLE;
 }
 
+/* How much to read ahead for a fault that nothing is cached for. */
+static unsigned int dsm_fault_window(struct dsm_stream *stream, pgoff_t pgoff)
+{
+	unsigned int window = 0;
+
+	if (pgoff == READ_ONCE(stream->next))
+		window = clamp_t(unsigned int, 2 * READ_ONCE(stream->window),
+				 DSM_WINDOW_MIN_PAGES, DSM_WINDOW_MAX_PAGES);
+	WRITE_ONCE(stream->window, window);
+	return window;
+}
+
+/* First pass: fetch without the lock of the address space.  Puts @copy. */
+static vm_fault_t dsm_fault_unlocked(struct vm_fault *vmf, struct dsm_region *region,
+				     struct dsm_copy *copy, unsigned int window)
+{
+	unsigned int state = dsm_fault_wait_state(vmf);
+	pgoff_t pgoff = vmf->pgoff;
+
+	/* The mapping may be gone afterwards; the region is held. */
+	kref_get(&region->ref);
+	release_fault_lock(vmf);
+	if (!copy)
+		copy = dsm_copy_make(region, pgoff, true);
+	if (!IS_ERR(copy)) {
+		dsm_copy_fetch(copy, state, pgoff + 1, window);
+		dsm_copy_put(copy);
+	}
+	dsm_region_put(region);
+	/* MAJOR makes the next pass a second one under the VMA's lock too. */
+	return VM_FAULT_RETRY | VM_FAULT_MAJOR;
+}
+
+/* Where the lock cannot be let go of. */
+static vm_fault_t dsm_fault_locked(struct vm_fault *vmf, struct dsm_copy *copy,
+				   unsigned int window)
+{
+	vm_fault_t ret;
+	int err;
+
+	do {
+		err = dsm_copy_fetch(copy, TASK_KILLABLE, vmf->pgoff + 1, window);
+		if (err)
+			return dsm_fault_error(copy->region, err);
+		dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE);
+	} while (!dsm_fault_map(vmf, copy, &ret));
+	return ret;
+}
+
 static vm_fault_t dsm_fault_remote(struct vm_fault *vmf, struct dsm_file *file,
 				   struct dsm_region *region)
 {
 	struct dsm_stream *stream = &file->streams[hash_32(current->pid, DSM_STREAM_BITS)];
+	bool first = fault_flag_allow_retry_first(vmf->flags) &&
+		     !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT);
 	struct dsm_node *node = region->node;
-	pgoff_t pgoff = vmf->pgoff;
-	unsigned int window = 0;
 	struct dsm_copy *copy;
 	vm_fault_t ret;
-	int err;
 
-	if (vmf->flags & FAULT_FLAG_WRITE || !node->links[dsm_home(node, pgoff)])
+	if (vmf->flags & FAULT_FLAG_WRITE || !node->links[dsm_home(node, vmf->pgoff)])
 		return dsm_fault_error(region, -EACCES);
-	copy = dsm_copy_make(region, pgoff);
+	copy = dsm_copy_find(region, vmf->pgoff);
+	if (!copy && first)
+		return dsm_fault_unlocked(vmf, region, NULL,
+					  dsm_fault_window(stream, vmf->pgoff));
+	if (!copy)
+		copy = dsm_copy_make(region, vmf->pgoff, false);
 	if (IS_ERR(copy))
-		return VM_FAULT_OOM;
+		return dsm_fault_error(region, PTR_ERR(copy));
 	/* A present copy is locked only for as long as it takes to map it. */
 	if (dsm_copy_trylock(copy) ||
 	    (dsm_copy_test(copy, DSM_COPY_PRESENT) &&
 	     !dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE))) {
-		if (dsm_fault_map(vmf, copy, &ret)) {
+		if (dsm_fault_map(vmf, copy, &ret))
 			ret = dsm_fault_present(vmf, copy, stream, ret);
-			goto put;
-		}
-		if (vmf->flags & FAULT_FLAG_TRIED) {
+		else if (vmf->flags & FAULT_FLAG_TRIED)
 			ret = dsm_fault_error(region, READ_ONCE(copy->err));
-			goto put;
-		}
-	} else if (vmf->flags & FAULT_FLAG_TRIED) {
+		else
+			goto fetch;
+		goto put;
+	}
+	if (vmf->flags & FAULT_FLAG_TRIED) {
 		ret = VM_FAULT_NOPAGE;
 		goto put;
 	}
-	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT) {
-		ret = VM_FAULT_RETRY;
-		goto put;
-	}
-	if (pgoff == READ_ONCE(stream->next)) {
-		window = clamp_t(unsigned int, 2 * READ_ONCE(stream->window),
-				 DSM_WINDOW_MIN_PAGES, DSM_WINDOW_MAX_PAGES);
-		WRITE_ONCE(stream->window, window);
-	} else {
-		WRITE_ONCE(stream->window, 0);
-	}
-	if (fault_flag_allow_retry_first(vmf->flags)) {
-		unsigned int state = dsm_fault_wait_state(vmf);
-
-		/* The mapping may be gone afterwards; the copy's region is held. */
-		kref_get(&region->ref);
-		release_fault_lock(vmf);
-		dsm_copy_fetch(copy, state, pgoff + 1, window);
-		dsm_copy_put(copy);
-		dsm_region_put(region);
-		return VM_FAULT_RETRY;
-	}
-	do {
-		err = dsm_copy_fetch(copy, TASK_UNINTERRUPTIBLE, pgoff + 1, window);
-		if (err) {
-			ret = dsm_fault_error(region, err);
-			goto put;
-		}
-		dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE);
-	} while (!dsm_fault_map(vmf, copy, &ret));
+fetch:
+	if (first)
+		return dsm_fault_unlocked(vmf, region, copy,
+					  dsm_fault_window(stream, vmf->pgoff));
+	ret = VM_FAULT_RETRY;
+	if (!(vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
+		ret = dsm_fault_locked(vmf, copy, dsm_fault_window(stream, vmf->pgoff));
 put:
 	dsm_copy_put(copy);
 	return ret;
@@ -262,9 +297,9 @@ static vm_fault_t dsm_vm_fault(struct vm_fault *vmf)
 		dsm_stat_add(region->stat, DSM_COUNTER_FAULTS, 1);
 	}
 	trace_dsm_fault(node->id, vmf->pgoff, vmf->flags);
+	/* While the node is entered its links, chunks and copies stay. */
 	if (!dsm_node_enter(node))
-		return VM_FAULT_SIGBUS;
-	/* The node outlives the mapping only as long as it is entered. */
+		return dsm_fault_error(region, -EHOSTDOWN);
 	if (READ_ONCE(region->gone))
 		ret = dsm_fault_error(region, -EIDRM);
 	else if (dsm_home(node, vmf->pgoff) == node->id)

@@ -25,6 +25,7 @@
 #include <linux/random.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <net/ipv6.h>
 #include <rdma/ib_cm.h>
 #include "auth.h"
 #include "link.h"
@@ -81,6 +82,19 @@ static bool dsm_link_set_state(struct dsm_link *link, enum dsm_link_state state)
 	WRITE_ONCE(link->state, state);
 	wake_up_all(&link->changed);
 	return true;
+}
+
+/**
+ * dsm_link_saw() - remember the highest version seen of a peer
+ * @link: to the peer
+ * @version: seen
+ */
+void dsm_link_saw(struct dsm_link *link, u64 version)
+{
+	spin_lock_bh(&link->lock);
+	if (version > link->seen)
+		WRITE_ONCE(link->seen, version);
+	spin_unlock_bh(&link->lock);
 }
 
 static void dsm_link_refuse(struct dsm_link *link, const char *why)
@@ -243,7 +257,7 @@ void dsm_link_call_all(struct dsm_node *node, enum dsm_wire_type type,
 		one->type = type;
 		one->payload = payload;
 		one->len = len;
-		queue_work(node->wq, &one->work);
+		queue_work(node->calls, &one->work);
 	}
 	for (i = 0; i < DSM_MAX_NODES; i++) {
 		one = &all[i];
@@ -297,7 +311,11 @@ static int dsm_link_check_hello(const struct dsm_link *link,
 	for (i = 0; i < DSM_WIRE_SEGMENTS; i++)
 		if (le32_to_cpu(hello->segment[i].entries) > DSM_DIR_SEGMENT_ENTRIES)
 			return -EPROTO;
-	if (le64_to_cpu(hello->born) < link->seen)
+	/* A new life must begin above all versions of the one before. */
+	if (!hello->born)
+		return -EPROTO;
+	if (le64_to_cpu(hello->born) != link->born &&
+	    le64_to_cpu(hello->born) <= READ_ONCE(link->seen))
 		return -ESTALE;
 	return 0;
 }
@@ -319,6 +337,7 @@ static int dsm_link_proof(struct dsm_link *link, struct dsm_session *s,
 		dsm_link_refuse(link, "it does not know the cluster key");
 		return err;
 	}
+	WRITE_ONCE(s->deadline, jiffies + msecs_to_jiffies(DSM_LINK_SETUP_MS));
 	set_bit(DSM_SESSION_TRUSTED, &s->flags);
 	dsm_link_fill_hello(s->node, &hello);
 	return dsm_session_reply(s, message, 0, &hello, sizeof(hello));
@@ -350,6 +369,7 @@ static int dsm_link_ready(struct dsm_link *link, struct dsm_session *s,
 	/* The hello was stored before: pairs with the work's test_bit(). */
 	smp_mb__before_atomic();
 	set_bit(DSM_SESSION_READY, &s->flags);
+	smp_mb__after_atomic();	/* pairs with that of RDMA_CM_EVENT_ESTABLISHED */
 	dsm_link_changed(s);
 	return dsm_session_reply(s, message, 0, NULL, 0);
 }
@@ -435,8 +455,19 @@ static struct dsm_session *dsm_link_session_alloc(struct dsm_link *link, bool ac
 	s->request = dsm_link_request;
 	s->auth.active = active ? link->node->id : link->peer;
 	s->auth.passive = active ? link->peer : link->node->id;
-	s->deadline = jiffies + msecs_to_jiffies(DSM_LINK_SETUP_MS);
+	s->deadline = jiffies + msecs_to_jiffies(active ? DSM_LINK_SETUP_MS :
+							  DSM_LINK_PROOF_MS);
 	return s;
+}
+
+/* Close a session that the link has let go of, and tell who waits for that. */
+static void dsm_link_close(struct dsm_link *link, struct dsm_session *s)
+{
+	dsm_session_close(s);
+	spin_lock_bh(&link->lock);
+	link->closing = NULL;
+	spin_unlock_bh(&link->lock);
+	wake_up_all(&link->changed);
 }
 
 /* Take away the session in use, if it failed or @any, and wait for its end. */
@@ -453,11 +484,12 @@ static void dsm_link_reap(struct dsm_link *link, bool any)
 		if (link->state == DSM_LINK_UP)
 			dsm_link_set_state(link, DSM_LINK_DOWN);
 		rcu_assign_pointer(link->session, NULL);
+		link->closing = s;
 	}
 	spin_unlock_bh(&link->lock);
 	if (s) {
 		synchronize_rcu();
-		dsm_session_close(s);
+		dsm_link_close(link, s);
 	}
 }
 
@@ -471,11 +503,14 @@ static int dsm_link_adopt(struct dsm_link *link, struct dsm_session *s)
 	int err = 0;
 
 	dsm_link_reap(link, true);
+	/* Dead is dead: a fenced node returns in a new life alone. */
+	if (READ_ONCE(link->fenced) && link->born == born)
+		return -EHOSTDOWN;
 	if (link->peer != link->node->id) {
 		bool reborn = link->born && link->born != born;
 
 		link->born = born;
-		WRITE_ONCE(link->seen, max(link->seen, born));
+		dsm_link_saw(link, born);
 		link->node->peer_up(link->node, link->peer, reborn);
 	}
 	spin_lock_bh(&link->lock);
@@ -573,8 +608,12 @@ static int dsm_link_connect_data(struct dsm_link *link, struct dsm_session *s,
 	err = dsm_auth_prove(node->tfm, &s->auth, DSM_AUTH_DATA, conn, open.token);
 	if (err)
 		return err;
-	return dsm_conn_connect(&s->conn[conn], &node->config.members[node->id].addr,
-				&node->config.members[link->peer].addr, &open);
+	err = dsm_conn_connect(&s->conn[conn], &node->config.members[node->id].addr,
+			       &node->config.members[link->peer].addr, &open);
+	if (err)
+		return err;
+	return dsm_auth_check(node->tfm, &s->auth, DSM_AUTH_DATA_PASSIVE, conn,
+			      s->conn[conn].reply.proof);
 }
 
 static int dsm_link_connect(struct dsm_link *link)
@@ -586,17 +625,24 @@ static int dsm_link_connect(struct dsm_link *link)
 	s = dsm_link_session_alloc(link, true);
 	if (IS_ERR(s))
 		return PTR_ERR(s);
-	if (!link->fenced) {
-		spin_lock_bh(&link->lock);
+	spin_lock_bh(&link->lock);
+	if (link->state == DSM_LINK_CLOSED)
+		dsm_session_fail(s, "closed");
+	else if (!link->fenced)
 		dsm_link_set_state(link, DSM_LINK_CONNECTING);
-		spin_unlock_bh(&link->lock);
-	}
+	link->pending = s;
+	spin_unlock_bh(&link->lock);
 	err = dsm_link_connect_control(link, s);
 	for (i = 1; i < DSM_CONNS && !err; i++)
 		err = dsm_link_connect_data(link, s, i);
 	if (!err)
 		err = dsm_session_call(s, DSM_MSG_READY, NULL, 0, NULL,
 				       DSM_CALL_TIMEOUT_MS);
+	spin_lock_bh(&link->lock);
+	link->pending = NULL;
+	if (err)
+		link->closing = s;
+	spin_unlock_bh(&link->lock);
 	if (!err)
 		err = dsm_link_adopt(link, s);
 	if (!err)
@@ -605,7 +651,7 @@ static int dsm_link_connect(struct dsm_link *link)
 	if (link->state == DSM_LINK_CONNECTING)
 		dsm_link_set_state(link, DSM_LINK_DOWN);
 	spin_unlock_bh(&link->lock);
-	dsm_session_close(s);
+	dsm_link_close(link, s);
 	return err;
 }
 
@@ -614,6 +660,9 @@ static void dsm_link_settle_pending(struct dsm_link *link)
 	struct dsm_session *s;
 	bool ready = false;
 
+	/* An active link's is being connected, by the work itself. */
+	if (link->active)
+		return;
 	spin_lock_bh(&link->lock);
 	s = link->pending;
 	if (s) {
@@ -623,10 +672,12 @@ static void dsm_link_settle_pending(struct dsm_link *link)
 			dsm_session_established(s);
 		if (ready || test_bit(DSM_SESSION_FAILED, &s->flags) ||
 		    link->state == DSM_LINK_CLOSED ||
-		    time_after(jiffies, s->deadline))
+		    time_after(jiffies, READ_ONCE(s->deadline))) {
 			link->pending = NULL;
-		else
+			link->closing = ready ? NULL : s;
+		} else {
 			s = NULL;
+		}
 	}
 	spin_unlock_bh(&link->lock);
 	if (!s)
@@ -635,7 +686,7 @@ static void dsm_link_settle_pending(struct dsm_link *link)
 	    READ_ONCE(s->conn[0].established))
 		dsm_link_refuse(link, "it went away without a proof of the cluster key");
 	if (!ready || dsm_link_adopt(link, s))
-		dsm_session_close(s);
+		dsm_link_close(link, s);
 }
 
 static void dsm_link_liveness(struct dsm_link *link)
@@ -650,10 +701,10 @@ static void dsm_link_liveness(struct dsm_link *link)
 		return;
 	to = kmalloc(sizeof(*to), GFP_KERNEL);
 	if (to) {
-		dsm_stat_add(link->node->stat, DSM_COUNTER_READS_LIVENESS, 1);
-		dsm_session_read(s, le64_to_cpu(s->hello.segment[0].addr),
-				 le32_to_cpu(s->hello.segment[0].rkey), to,
-				 sizeof(*to));
+		if (!dsm_session_read(s, le64_to_cpu(s->hello.segment[0].addr),
+				      le32_to_cpu(s->hello.segment[0].rkey), to,
+				      sizeof(*to)))
+			dsm_stat_add(link->node->stat, DSM_COUNTER_READS_LIVENESS, 1);
 		kfree(to);
 	}
 	dsm_session_put(s);
@@ -683,6 +734,19 @@ static void dsm_link_work(struct work_struct *work)
 
 /* ---- accepting ---- */
 
+/* The same address, whatever the port. */
+static bool dsm_same_host(const struct sockaddr_storage *a,
+			  const struct sockaddr_storage *b)
+{
+	if (a->ss_family != b->ss_family)
+		return false;
+	if (a->ss_family == AF_INET6)
+		return ipv6_addr_equal(&((const struct sockaddr_in6 *)a)->sin6_addr,
+				       &((const struct sockaddr_in6 *)b)->sin6_addr);
+	return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
+	       ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+}
+
 static int dsm_link_accept_control(struct dsm_link *link, struct rdma_cm_id *id,
 				   const struct dsm_wire_open *open)
 {
@@ -691,6 +755,9 @@ static int dsm_link_accept_control(struct dsm_link *link, struct rdma_cm_id *id,
 	struct dsm_session *s;
 	int err;
 
+	/* Strangers shall cost little: look before anything is set up. */
+	if (READ_ONCE(link->pending) || READ_ONCE(link->state) == DSM_LINK_CLOSED)
+		return -EBUSY;
 	s = dsm_link_session_alloc(link, false);
 	if (IS_ERR(s))
 		return PTR_ERR(s);
@@ -715,14 +782,13 @@ static int dsm_link_accept_control(struct dsm_link *link, struct rdma_cm_id *id,
 		link->pending = s;
 	spin_unlock_bh(&link->lock);
 	if (err) {
-		dsm_link_changed(s);
 		dsm_session_put(s);
 		goto close;
 	}
 	err = dsm_conn_accept(&s->conn[0], id, &accept);
 	if (err)
 		dsm_session_fail(s, "accept failed");
-	mod_delayed_work(node->wq, &link->work, msecs_to_jiffies(DSM_LINK_SETUP_MS) + 1);
+	queue_delayed_work(node->wq, &link->work, msecs_to_jiffies(DSM_LINK_PROOF_MS));
 	dsm_session_put(s);
 	return err;
 close:
@@ -759,6 +825,10 @@ static int dsm_link_accept_data(struct dsm_link *link, struct rdma_cm_id *id,
 	if (test_and_set_bit(DSM_SESSION_CONN + open->conn, &s->flags))
 		goto put;
 	dsm_link_fill_open(link, open->conn, &accept.open);
+	err = dsm_auth_prove(link->node->tfm, &s->auth, DSM_AUTH_DATA_PASSIVE,
+			     open->conn, accept.proof);
+	if (err)
+		goto put;
 	err = dsm_conn_accept(conn, id, &accept);
 	if (err)
 		dsm_session_fail(s, "accept failed");
@@ -780,13 +850,19 @@ put:
 int dsm_link_accept(struct dsm_node *node, struct rdma_cm_id *id,
 		    const struct rdma_cm_event *event)
 {
-	const struct dsm_wire_open *open = event->param.conn.private_data;
 	struct dsm_wire_reject reject = { .magic = cpu_to_le32(DSM_WIRE_MAGIC) };
 	struct dsm_link *link = NULL;
+	struct dsm_wire_open request, *open = &request;
 	int err = -EPROTO;
 
-	if (open && event->param.conn.private_data_len >= sizeof(*open))
+	if (event->param.conn.private_data &&
+	    event->param.conn.private_data_len >= sizeof(request)) {
+		memcpy(&request, event->param.conn.private_data, sizeof(request));
 		err = dsm_link_check_open(node, open);
+	}
+	if (!err && !dsm_same_host(&id->route.addr.dst_addr,
+				   &node->config.members[open->from].addr))
+		err = -ENOENT;
 	if (!err) {
 		link = open->from == node->id ? READ_ONCE(node->loop) :
 						READ_ONCE(node->links[open->from]);
@@ -831,7 +907,6 @@ struct dsm_link *dsm_link_alloc(struct dsm_node *node, u32 peer, bool active)
 	link->active = active;
 	link->lost = jiffies;
 	link->backoff_ms = DSM_LINK_BACKOFF_MIN_MS;
-	link->fenced = node->config.members[peer].min_epoch > 0;
 	spin_lock_init(&link->lock);
 	init_waitqueue_head(&link->changed);
 	INIT_DELAYED_WORK(&link->work, dsm_link_work);
@@ -845,12 +920,12 @@ void dsm_link_start(struct dsm_link *link)
 }
 
 /**
- * dsm_link_stop() - close a link for good
+ * dsm_link_shut() - begin to close a link for good
  * @link: any
  *
- * Context: process.  All requests on it have completed when this returns.
+ * Everything that waits on it ends soon.  Context: any.
  */
-void dsm_link_stop(struct dsm_link *link)
+void dsm_link_shut(struct dsm_link *link)
 {
 	struct dsm_session *s;
 
@@ -858,10 +933,22 @@ void dsm_link_stop(struct dsm_link *link)
 	dsm_link_set_state(link, DSM_LINK_CLOSED);
 	s = rcu_dereference_protected(link->session, lockdep_is_held(&link->lock));
 	if (s)
-		set_bit(DSM_SESSION_FAILED, &s->flags);
+		dsm_session_fail(s, "closed");
+	if (link->pending)
+		dsm_session_fail(link->pending, "closed");
 	spin_unlock_bh(&link->lock);
+}
+
+/**
+ * dsm_link_stop() - close a link for good
+ * @link: shut
+ *
+ * Context: process.  All requests on it have completed when this returns.
+ */
+void dsm_link_stop(struct dsm_link *link)
+{
 	cancel_delayed_work_sync(&link->work);
-	dsm_link_reap(link, false);
+	dsm_link_reap(link, true);
 	dsm_link_settle_pending(link);
 	/* A session that was closing may have kicked the work once more. */
 	cancel_delayed_work_sync(&link->work);
@@ -876,41 +963,42 @@ void dsm_link_free(struct dsm_link *link)
 	kfree(link);
 }
 
-/**
- * dsm_link_reset() - close the session and wait until its queue pairs are gone
- * @link: any
- * @why: for the log
- *
- * A new session is begun at once.  Context: process.
- */
-void dsm_link_reset(struct dsm_link *link, const char *why)
+/* Has none of the sessions that a reset failed any queue pair left? */
+static bool dsm_link_is_rid(struct dsm_link *link, const struct dsm_session *s,
+			    const struct dsm_session *pending)
 {
-	struct dsm_session *s = dsm_link_get(link);
+	bool rid;
 
-	if (s) {
-		dsm_session_fail(s, why);
-		dsm_session_put(s);
-	}
-	flush_delayed_work(&link->work);
+	spin_lock_bh(&link->lock);
+	rid = !link->closing &&
+	      (!s || rcu_access_pointer(link->session) != s) &&
+	      (!pending || link->pending != pending);
+	spin_unlock_bh(&link->lock);
+	return rid;
 }
 
 /**
- * dsm_link_fence() - refuse the peer until it comes with a new epoch
- * @link: to the peer; its min_epoch has been raised
+ * dsm_link_reset() - close the session and wait until its queue pairs are gone
+ * @link: any
+ * @fence: and refuse the peer until it comes in a new life with a new epoch
+ *
+ * Context: process; as long as closing a session takes.
  */
-void dsm_link_fence(struct dsm_link *link)
+void dsm_link_reset(struct dsm_link *link, bool fence)
 {
-	struct dsm_session *s = dsm_link_get(link);
+	struct dsm_session *s, *pending;
 
 	spin_lock_bh(&link->lock);
-	link->fenced = true;
-	dsm_link_set_state(link, DSM_LINK_FENCED);
-	if (link->pending)
-		dsm_session_fail(link->pending, "fenced");
-	spin_unlock_bh(&link->lock);
-	if (s) {
-		dsm_session_fail(s, "fenced");
-		dsm_session_put(s);
+	if (fence) {
+		link->fenced = true;
+		dsm_link_set_state(link, DSM_LINK_FENCED);
 	}
-	flush_delayed_work(&link->work);
+	s = rcu_dereference_protected(link->session, lockdep_is_held(&link->lock));
+	if (s)
+		dsm_session_fail(s, fence ? "fenced" : "keys revoked");
+	pending = link->pending;
+	if (pending)
+		dsm_session_fail(pending, fence ? "fenced" : "keys revoked");
+	spin_unlock_bh(&link->lock);
+	wait_event(link->changed, dsm_link_is_rid(link, s, pending));
 }

@@ -15,7 +15,8 @@ enum {
 	DSM_LINK_LIVENESS_MS = 1000,	/* an idle link is tried this often */
 	DSM_LINK_BACKOFF_MIN_MS = 50,
 	DSM_LINK_BACKOFF_MAX_MS = 1000,
-	DSM_LINK_SETUP_MS = 5000,	/* from the first request to up */
+	DSM_LINK_PROOF_MS = 1000,	/* from a stranger's request to its proof */
+	DSM_LINK_SETUP_MS = 5000,	/* from there to up */
 	DSM_LINK_GRACE_MS = 1500,	/* a lost link may come back this long */
 };
 
@@ -33,18 +34,20 @@ enum dsm_link_state {
  * @node: that we are
  * @peer: the other's id
  * @active: we connect; else the peer does
- * @lock: protects @state, @pending and @serial; taken in softirq
+ * @lock: protects @state, @fenced, @pending, @closing, @serial and @seen; taken
+ *	  in softirq
  * @state: changed by dsm_link_set_state() alone
  * @lost: jiffies when it was last up, or was begun
- * @fenced: the peer is refused until it comes with a new epoch
+ * @fenced: the peer is refused until it comes in a new life with a new epoch
  * @session: in use; readers under RCU, written by @work
- * @pending: passive: being set up by the peer
+ * @pending: being set up, by the peer or by @work
+ * @closing: being closed by @work
  * @serial: of the last session
  * @born: life of the peer that it last showed, 0: none; written by @work
  * @seen: highest version seen of the peer: its next life must begin above
- * @refused: a refusal was logged since it was last up
+ * @refused: a refusal was logged since it was last up; a hint, without a lock
  * @work: all that changes the link's state: one at a time
- * @backoff_ms: until the next try
+ * @backoff_ms: until the next try; @work's
  * @changed: woken when @state changes
  * @far: chunks of the peer that we know, see dir.c
  */
@@ -58,6 +61,7 @@ struct dsm_link {
 	bool fenced;
 	struct dsm_session __rcu *session;
 	struct dsm_session *pending;
+	struct dsm_session *closing;
 	u32 serial;
 	u64 born;
 	u64 seen;
@@ -70,10 +74,11 @@ struct dsm_link {
 
 struct dsm_link *dsm_link_alloc(struct dsm_node *node, u32 peer, bool active);
 void dsm_link_start(struct dsm_link *link);
+void dsm_link_shut(struct dsm_link *link);
 void dsm_link_stop(struct dsm_link *link);
 void dsm_link_free(struct dsm_link *link);
-void dsm_link_reset(struct dsm_link *link, const char *why);
-void dsm_link_fence(struct dsm_link *link);
+void dsm_link_reset(struct dsm_link *link, bool fence);
+void dsm_link_saw(struct dsm_link *link, u64 version);
 int dsm_link_accept(struct dsm_node *node, struct rdma_cm_id *id,
 		    const struct rdma_cm_event *event);
 const char *dsm_link_state_name(const struct dsm_link *link);

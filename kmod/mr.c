@@ -58,7 +58,7 @@ int dsm_mr_register(struct dsm_node *node, struct dsm_mr *mr, struct page **page
 		    unsigned int nr, int access)
 {
 	struct scatterlist *sg;
-	unsigned int i;
+	unsigned int i, mapped;
 	int err;
 
 	sg = kvmalloc_array(nr, sizeof(*sg), GFP_KERNEL);
@@ -72,11 +72,14 @@ int dsm_mr_register(struct dsm_node *node, struct dsm_mr *mr, struct page **page
 		err = PTR_ERR(mr->mr);
 		goto free;
 	}
-	if (ib_dma_map_sg(node->device, sg, nr, DMA_BIDIRECTIONAL) != nr) {
+	/* An IOMMU may join neighbours: fewer entries, the same bytes. */
+	mapped = ib_dma_map_sg(node->device, sg, nr, DMA_BIDIRECTIONAL);
+	if (!mapped) {
 		err = -ENOMEM;
 		goto dereg;
 	}
-	if (ib_map_mr_sg(mr->mr, sg, nr, NULL, PAGE_SIZE) != nr) {
+	if (ib_map_mr_sg(mr->mr, sg, mapped, NULL, PAGE_SIZE) != mapped ||
+	    mr->mr->length != (u64)nr << PAGE_SHIFT) {
 		err = -EINVAL;
 		goto unmap;
 	}

@@ -2,7 +2,6 @@
 /* A local node: brings its parts up and down and dispatches what peers ask. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/inet.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include "auth.h"
@@ -18,6 +17,7 @@ enum {
 static LIST_HEAD(dsm_nodes);
 static DEFINE_SPINLOCK(dsm_nodes_lock);		/* protects dsm_nodes */
 static DEFINE_MUTEX(dsm_nodes_change);		/* serialises going up and down */
+static struct ib_client dsm_client;
 
 static void dsm_node_free(struct kref *ref)
 {
@@ -87,7 +87,7 @@ static void dsm_node_release_work(struct work_struct *work)
 	/* Peers let go of our keys; who does not answer loses its queue pairs. */
 	dsm_link_call_all(node, DSM_MSG_REVOKE, &wire, sizeof(wire), silent);
 	for_each_set_bit(i, silent, DSM_MAX_NODES)
-		dsm_link_reset(node->links[i], "keys revoked");
+		dsm_link_reset(node->links[i], false);
 	dsm_chunks_release(region);
 	dsm_region_put(region);
 }
@@ -111,7 +111,7 @@ static void dsm_node_end_region(struct dsm_node *node, struct dsm_region *region
 	dsm_chunks_hide(region);
 	region->ended = true;
 	kref_get(&region->ref);
-	queue_work(node->wq, &region->release);
+	queue_work(node->ends, &region->release);
 	dsm_region_forget(region);
 unlock:
 	mutex_unlock(&region->ending);
@@ -247,6 +247,9 @@ static int dsm_node_listen(struct dsm_node *node)
 	if (err)
 		return err;
 	node->device = node->listener->device;
+	/* One that is going away would not be told to us any more. */
+	if (!ib_get_client_data(node->device, &dsm_client))
+		return -ENODEV;
 	attrs = &node->device->attrs;
 	if (attrs->atomic_cap == IB_ATOMIC_NONE ||
 	    attrs->max_fast_reg_page_list_len < DSM_MR_MAX_PAGES ||
@@ -325,6 +328,11 @@ static void dsm_node_teardown(struct dsm_node *node)
 	/* Waits for peers end. */
 	for (i = 0; i < DSM_MAX_NODES; i++)
 		if (node->links[i])
+			dsm_link_shut(node->links[i]);
+	if (node->loop)
+		dsm_link_shut(node->loop);
+	for (i = 0; i < DSM_MAX_NODES; i++)
+		if (node->links[i])
 			dsm_link_stop(node->links[i]);
 	if (node->loop)
 		dsm_link_stop(node->loop);
@@ -337,8 +345,13 @@ static void dsm_node_teardown(struct dsm_node *node)
 		dsm_node_end_region(node, region);
 		dsm_region_put(region);
 	}
+	/* Works of the first two wait for works of the last. */
+	if (node->ends)
+		destroy_workqueue(node->ends);
 	if (node->wq)
 		destroy_workqueue(node->wq);
+	if (node->calls)
+		destroy_workqueue(node->calls);
 	dsm_copies_free(node);
 	dsm_dir_free(node);
 	for (i = 0; i < DSM_MAX_NODES; i++) {
@@ -414,7 +427,9 @@ struct dsm_node *dsm_node_up(const struct dsm_node_config *config)
 	}
 	err = -ENOMEM;
 	node->wq = alloc_workqueue("dsm-%u", WQ_UNBOUND, 0, node->id);
-	if (!node->wq)
+	node->calls = alloc_workqueue("dsm-%u-calls", WQ_UNBOUND, 0, node->id);
+	node->ends = alloc_workqueue("dsm-%u-ends", WQ_UNBOUND, DSM_MAX_ENDS, node->id);
+	if (!node->wq || !node->calls || !node->ends)
 		goto teardown;
 	err = dsm_copies_alloc(node, config->cache >> PAGE_SHIFT);
 	if (err)
@@ -493,7 +508,7 @@ void dsm_node_fence(struct dsm_node *node, u32 peer, u64 epoch)
 	WRITE_ONCE(node->config.epoch, epoch);
 	WRITE_ONCE(node->config.members[peer].min_epoch, epoch);
 	if (node->links[peer])
-		dsm_link_fence(node->links[peer]);
+		dsm_link_reset(node->links[peer], true);
 	dsm_node_leave(node);
 }
 
@@ -501,6 +516,7 @@ void dsm_node_fence(struct dsm_node *node, u32 peer, u64 epoch)
 
 static int dsm_device_add(struct ib_device *device)
 {
+	ib_set_client_data(device, &dsm_client, device);
 	return 0;
 }
 
@@ -508,6 +524,10 @@ static void dsm_device_remove(struct ib_device *device, void *data)
 {
 	struct dsm_node *node, *found;
 
+	/* No node begins on it any more, see dsm_node_listen(). */
+	mutex_lock(&dsm_nodes_change);
+	ib_set_client_data(device, &dsm_client, NULL);
+	mutex_unlock(&dsm_nodes_change);
 	do {
 		found = NULL;
 		spin_lock(&dsm_nodes_lock);

@@ -4,12 +4,15 @@
  *
  * Lock order, outermost first:
  *
- *	cluster mutex (config.c)
+ *	dsm_config_lock, dsm_nodes_change
+ *	dsm_file.lock
  *	mmap_lock
+ *	dsm_region.ending
  *	dsm_chunks.lock
  *	dsm_chunk.lock
- *	dsm_regions.lock, dsm_registrar.lock
- *	a copy's bit lock; dsm_far.lock
+ *	dsm_files_lock, dsm_regions.lock, dsm_registrar.lock
+ *	a copy's bit lock
+ *	dsm_far.lock
  *	i_mmap_rwsem, page-table locks
  *	dsm_copies.lock, dsm_link.lock, dsm_session.lock (spinlocks, leaves)
  */
@@ -30,6 +33,7 @@
 #include "stat.h"
 
 enum {
+	DSM_MAX_ENDS = 4,		/* regions that are given back at once */
 	DSM_KEY_BYTES = 32,
 	DSM_DEFAULT_PORT = 7471,
 };
@@ -64,6 +68,13 @@ struct dsm_member {
 
 /**
  * struct dsm_node_config - what a node is brought up with
+ * @id: its own
+ * @geometry: the range
+ * @epoch: of the cluster
+ * @memory: bytes that its partition may take
+ * @cache: bytes that copies may take
+ * @key: of the cluster
+ * @members: all nodes
  */
 struct dsm_node_config {
 	u32 id;
@@ -87,7 +98,9 @@ struct dsm_node_config {
  * @down: it is going down; every wait ends
  * @born: when it came up, in ledger time
  * @tfm: keyed with the cluster key
- * @wq: links, messages and releases
+ * @wq: links and messages
+ * @calls: messages to many peers; waits for nothing on @wq or @ends
+ * @ends: regions that give their memory back
  * @recheck: asks whether regions still exist, after a link came up
  * @listener: of the connection manager
  * @device: RDMA device that the node's address is on
@@ -113,6 +126,8 @@ struct dsm_node {
 	struct dsm_stat __percpu *stat;
 	struct crypto_shash *tfm;
 	struct workqueue_struct *wq;
+	struct workqueue_struct *calls;
+	struct workqueue_struct *ends;
 	struct delayed_work recheck;
 	struct rdma_cm_id *listener;
 	struct ib_device *device;

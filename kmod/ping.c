@@ -32,10 +32,14 @@ struct dsm_ping_op {
 
 static int dsm_ping_post(struct dsm_ping_op *p, bool wait)
 {
+	struct dsm_node *node = p->ping->session->node;
+	int err;
+
 	refcount_inc(&p->ping->session->users);
-	dsm_stat_add(p->ping->session->node->stat, DSM_COUNTER_READS_PING, 1);
 	p->start = ktime_get();
-	return dsm_op_post(&p->op, dsm_session_data(p->ping->session), &p->wr.wr, wait);
+	err = dsm_op_post(&p->op, dsm_session_data(p->ping->session), &p->wr.wr, wait);
+	dsm_stat_add(node->stat, DSM_COUNTER_READS_PING, !err);
+	return err;
 }
 
 static void dsm_ping_sample(struct dsm_ping_op *p)
@@ -59,7 +63,7 @@ static void dsm_ping_done(struct dsm_op *op)
 	if (!err) {
 		if (ping->args->depth > 1)
 			dsm_ping_sample(p);
-		if (ping->args->depth > 1 &&
+		if (ping->args->depth > 1 && !READ_ONCE(ping->err) &&
 		    atomic_inc_return(&ping->begun) <= ping->args->count) {
 			err = dsm_ping_post(p, false);
 			if (!err)
@@ -107,7 +111,10 @@ static int dsm_ping_side_by_side(struct dsm_ping *ping, struct dsm_ping_op *ops)
 				complete(&ping->done);
 		}
 	}
-	wait_for_completion(&ping->done);
+	if (wait_for_completion_killable(&ping->done)) {
+		WRITE_ONCE(ping->err, -EINTR);	/* nothing more is posted */
+		wait_for_completion(&ping->done);
+	}
 	return ping->err;
 }
 

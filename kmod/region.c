@@ -6,7 +6,6 @@
  */
 #include <linux/cred.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/pseudo_fs.h>
 #include <linux/sched/signal.h>
@@ -14,7 +13,10 @@
 #include "node.h"
 #include "region.h"
 
-enum { DSM_LOOKUP_AGAIN_MS = 1000 };	/* in case the news were lost with a link */
+enum {
+	DSM_LOOKUP_AGAIN_MS = 1000,	/* in case the news were lost with a link */
+	DSM_FS_MAGIC = 0x64736d31,	/* "dsm1" */
+};
 
 /*
  * Inodes need a superblock.  It is mounted while there are regions, as a mount
@@ -25,7 +27,7 @@ static int dsm_mount_users;
 
 static int dsm_init_fs_context(struct fs_context *fc)
 {
-	return init_pseudo(fc, 0x64736d31) ? 0 : -ENOMEM;
+	return init_pseudo(fc, DSM_FS_MAGIC) ? 0 : -ENOMEM;
 }
 
 static struct file_system_type dsm_fs_type = {
@@ -48,7 +50,7 @@ static void dsm_region_free(struct kref *ref)
 {
 	struct dsm_region *region = container_of(ref, struct dsm_region, ref);
 
-	xa_destroy(&region->copies);
+	WARN_ON_ONCE(!xa_empty(&region->copies));
 	iput(region->inode);
 	simple_release_fs(&dsm_mount, &dsm_mount_users);
 	free_percpu(region->stat);
@@ -197,9 +199,20 @@ struct dsm_region *dsm_region_open(struct dsm_node *node, const char *name)
 	if (region)
 		kref_get(&region->ref);
 	mutex_unlock(&regions->lock);
-	if (region != new)
+	if (region != new) {
 		dsm_region_put(new);
-	return region ?: ERR_PTR(err);
+		return region ?: ERR_PTR(err);
+	}
+	/* It may have been removed before it could be found here: ask again. */
+	in.id = cpu_to_le64(new->id);
+	err = dsm_registrar_ask_region(node, new->registrar, DSM_MSG_REGION_CHECK,
+				       &in, &out);
+	if (!err)
+		return region;
+	if (err == -ENOENT)
+		node->region_gone(node, new->id);
+	dsm_region_put(region);
+	return ERR_PTR(err);
 }
 
 /**
@@ -214,7 +227,7 @@ int dsm_region_permit(const struct dsm_region *region, bool write)
 	umode_t want = write ? 06 : 04;
 	umode_t have = region->mode;
 
-	if (uid_eq(current_fsuid(), region->uid))
+	if (uid_eq(current_euid(), region->uid))
 		have >>= 6;
 	else if (in_group_p(region->gid))
 		have >>= 3;
@@ -227,8 +240,6 @@ static void dsm_region_caller(struct dsm_wire_region *in)
 {
 	in->uid = cpu_to_le32(from_kuid(&init_user_ns, current_euid()));
 	in->gid = cpu_to_le32(from_kgid(&init_user_ns, current_egid()));
-	if (capable(CAP_SYS_ADMIN))
-		in->flags = cpu_to_le32(DSM_WIRE_ADMIN);
 }
 
 /**
@@ -268,6 +279,8 @@ int dsm_region_remove(struct dsm_node *node, const char *name)
 
 	strscpy(in.name, name, sizeof(in.name));
 	dsm_region_caller(&in);
+	if (capable(CAP_SYS_ADMIN))
+		in.flags = cpu_to_le32(DSM_WIRE_ADMIN);
 	return dsm_registrar_ask_region(node, dsm_registrar_of(node, name),
 					DSM_MSG_REGION_REMOVE, &in, &out);
 }
@@ -305,7 +318,7 @@ void dsm_region_fetch_end(struct dsm_region *region)
  * @region: that is removed, or whose node goes down
  *
  * Afterwards no key of the region's chunks is in use.  Context: process; every
- * fetch ends, in about two seconds at the most.
+ * fetch ends, as every request of a link does.
  */
 void dsm_region_stop_fetches(struct dsm_region *region)
 {

@@ -22,7 +22,10 @@ struct inode;
  * @id: in the whole cluster, for ever
  * @registrar: node that keeps its record
  * @registrar_born: life in which it told us so
+ * @uid: owner
+ * @gid: group
  * @mode: permission bits
+ * @name: of the region
  * @inode: anonymous; its mapping is that of all files attached to the region
  * @mapping: of @inode
  * @stat: counters
@@ -31,10 +34,12 @@ struct inode;
  * @fetches: under way; nothing new begins when @gone
  * @idle: woken when @fetches falls to 0
  * @gone: removed, or the node is going down
- * @ending: serialises the end; @ended: it is done
+ * @ending: serialises the end
+ * @ended: it is done; protected by @ending
  * @news: woken when a name may have been published
  * @news_seq: counts such news
  * @release: gives the chunks back when it has ended
+ * @rcu: the last fetch may just be ending
  */
 struct dsm_region {
 	struct kref ref;

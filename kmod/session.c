@@ -163,6 +163,7 @@ struct dsm_conn *dsm_session_data(struct dsm_session *session)
 int dsm_op_post(struct dsm_op *op, struct dsm_conn *conn,
 		struct ib_send_wr *first, bool wait)
 {
+	const struct ib_send_wr *bad;
 	struct ib_send_wr *wr;
 	int err;
 
@@ -185,10 +186,12 @@ int dsm_op_post(struct dsm_op *op, struct dsm_conn *conn,
 	 */
 	if (wait)
 		local_bh_disable();
-	err = ib_post_send(conn->qp, first, NULL);
+	err = ib_post_send(conn->qp, first, &bad);
 	if (wait)
 		local_bh_enable();
 	if (err) {
+		/* There was room for all of them. */
+		WARN_ON_ONCE(bad != first);
 		dsm_conn_release(conn, op->requests);
 		dsm_session_fail(conn->session, "post failed");
 		err = -EHOSTDOWN;
@@ -438,12 +441,18 @@ int dsm_session_call(struct dsm_session *session, enum dsm_wire_type type,
 	left = wait_event_killable_timeout(session->room,
 		test_bit(DSM_SESSION_FAILED, &session->flags) ||
 		(call = dsm_call_claim(session, reply)), left);
-	if (!call)
-		return left < 0 ? -EINTR : -EHOSTDOWN;
+	if (!call && left < 0)
+		return -EINTR;
+	if (!call) {
+		dsm_session_fail(session, "requests pile up");
+		return -EHOSTDOWN;
+	}
 	err = dsm_session_send(session, type, call->id, 0, payload, len);
 	if (err)
 		goto release;
-	left = wait_for_completion_killable_timeout(&call->done, max(left, 1L));
+	left = wait_event_killable_timeout(session->room,
+		completion_done(&call->done) ||
+		test_bit(DSM_SESSION_FAILED, &session->flags), max(left, 1L));
 	if (left <= 0) {
 		dsm_call_release(session, call);
 		if (left < 0)
@@ -467,7 +476,7 @@ static void dsm_session_answer(struct dsm_session *s,
 
 	spin_lock(&s->lock);
 	if (call->busy && call->id == id && !completion_done(&call->done)) {
-		call->error = error <= MAX_ERRNO ? -(int)error : -EPROTO;
+		call->error = error < DSM_WIRE_MAX_ERROR ? -(int)error : -EPROTO;
 		if (call->reply) {
 			memset(call->reply, 0, sizeof(*call->reply));
 			memcpy(call->reply, message, len);
@@ -475,6 +484,7 @@ static void dsm_session_answer(struct dsm_session *s,
 		complete(&call->done);
 	}
 	spin_unlock(&s->lock);
+	wake_up_all(&s->room);
 }
 
 static int dsm_receive_post(struct dsm_receive *receive)
@@ -635,6 +645,7 @@ static int dsm_conn_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 			       min_t(size_t, sizeof(conn->reply),
 				     event->param.conn.private_data_len));
 		WRITE_ONCE(conn->established, true);
+		smp_mb();	/* pairs with that in dsm_link_ready() */
 		if (!s->active && test_bit(DSM_SESSION_READY, &s->flags))
 			s->changed(s);
 		break;
@@ -664,13 +675,18 @@ static int dsm_conn_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 	if (event->event != RDMA_CM_EVENT_REJECTED || !conn->status)
 		conn->status = event->status;
 	complete(&conn->event);
+	wake_up_all(&s->room);
 	return 0;
 }
 
 static int dsm_conn_wait(struct dsm_conn *conn, enum rdma_cm_event_type want)
 {
-	if (!wait_for_completion_timeout(&conn->event,
-					 msecs_to_jiffies(DSM_CM_TIMEOUT_MS)))
+	struct dsm_session *s = conn->session;
+
+	/* Who gives the session up meanwhile ends the wait. */
+	if (!wait_event_timeout(s->room, try_wait_for_completion(&conn->event) ||
+				test_bit(DSM_SESSION_FAILED, &s->flags),
+				msecs_to_jiffies(DSM_CM_TIMEOUT_MS)))
 		return -EHOSTDOWN;
 	if (conn->step == want)
 		return 0;
@@ -773,6 +789,7 @@ int dsm_conn_connect(struct dsm_conn *conn, const struct sockaddr_storage *from,
 	if (err)
 		goto destroy;
 	rdma_set_ack_timeout(id, DSM_ACK_TIMEOUT);
+	rdma_set_min_rnr_timer(id, DSM_RNR_TIMER);
 	err = rdma_resolve_route(id, DSM_CM_TIMEOUT_MS);
 	if (!err)
 		err = dsm_conn_wait(conn, RDMA_CM_EVENT_ROUTE_RESOLVED);
@@ -814,6 +831,7 @@ int dsm_conn_accept(struct dsm_conn *conn, struct rdma_cm_id *id,
 	int err;
 
 	rdma_set_ack_timeout(id, DSM_ACK_TIMEOUT);
+	rdma_set_min_rnr_timer(id, DSM_RNR_TIMER);
 	err = dsm_conn_create_qp(conn, id);
 	if (err)
 		return err;

@@ -27,6 +27,7 @@ enum {
 	DSM_CM_TIMEOUT_MS = 2000,	/* each step of connecting */
 	DSM_CALL_TIMEOUT_MS = 6000,	/* until a peer must have answered */
 	DSM_ACK_TIMEOUT = 16,		/* 4.096 us * 2^16; with the retries 1.9 s */
+	DSM_RNR_TIMER = 12,		/* 0.64 ms until a receive is tried again */
 	DSM_RETRIES = 6,		/* 7 would be for ever on some devices */
 };
 

@@ -16,6 +16,7 @@ enum {
 	DSM_WIRE_TOKEN_BYTES = 32,
 	DSM_WIRE_MESSAGE_BYTES = 256,
 	DSM_WIRE_SEGMENTS = 8,
+	DSM_WIRE_MAX_ERROR = 512,	/* above: the kernel's own, not for user space */
 };
 
 /* ---- connection set-up: private data of the connection manager ---- */
@@ -47,7 +48,7 @@ static_assert(sizeof(struct dsm_wire_open) == 56);	/* all that fits */
 /**
  * struct dsm_wire_accept - accepts a connection
  * @open: as in the request, with the acceptor's epoch and nonce
- * @proof: of conn 0: that the acceptor knows the cluster key
+ * @proof: that the acceptor knows the cluster key
  */
 struct dsm_wire_accept {
 	struct dsm_wire_open open;

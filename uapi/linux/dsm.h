@@ -44,7 +44,8 @@
  *	EHOSTDOWN	the peer cannot be reached
  *	EKEYREJECTED	the peer does not know the cluster key
  *	ETIMEDOUT	the time limit passed
- *	EINTR		a signal came first; nothing has happened
+ *	EINTR		a signal came first.  A request to another node may have
+ *			been carried out; so after EHOSTDOWN
  *
  * Signals for an access to the mapped range:
  *
@@ -276,11 +277,11 @@ struct dsm_ping_args {
 	X(FAULTS_JOINED,	"faults_joined")	/* of another thread's */ \
 	X(FAULTS_SIGSEGV,	"faults_sigsegv")			\
 	X(FAULTS_SIGBUS,	"faults_sigbus")			\
-	X(PAGES_MAPPED,		"pages_mapped")	/* PTEs, with fault-around */ \
+	X(PAGES_MAPPED,		"pages_mapped")	/* with fault-around */ \
 	X(PAGES_FETCHED,	"pages_fetched")			\
 	X(PAGES_READAHEAD,	"pages_readahead")	/* of those, ahead */ \
 	X(PAGES_EVICTED,	"pages_evicted")			\
-	X(PAGES_REVOKED,	"pages_revoked")	/* region removed */ \
+	X(PAGES_REVOKED,	"pages_revoked")	/* or the home reborn */ \
 	X(ROUND_TRIPS,		"round_trips")				\
 	X(READS,		"reads")	/* one-sided, of data */ \
 	X(READS_WORDS,		"reads_words")	/* of ledger words */	\
