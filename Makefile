@@ -141,7 +141,7 @@ check-kmod:
 	$(CHECKPATCH) -f $(filter-out kmod/trace.h kmod/compat.h,$(KMOD)) && \
 	$(CHECKPATCH) --ignore LINUX_VERSION_CODE,CONSTANT_COMPARISON -f kmod/compat.h && \
 	$(CHECKPATCH) --ignore OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT -f kmod/trace.h && \
-	$(CHECKPATCH) --ignore BIT_MACRO -f $(UAPI)
+	$(CHECKPATCH) --ignore BIT_MACRO,COMPLEX_MACRO,MACRO_ARG_REUSE -f $(UAPI)
 	@$(FIND_KERNEL); \
 	dir=$(BUILD)/check-$$release; \
 	mkdir -p $$dir; \

@@ -59,7 +59,7 @@ struct dsm_chunk {
  * @table: by chunk; readers under RCU
  */
 struct dsm_chunks {
-	struct mutex lock;
+	struct mutex lock;	/* all allocation */
 	unsigned int nr;
 	unsigned long *busy;
 	u64 *floor;

@@ -22,7 +22,7 @@
 
 #define DSM_DEFAULT_BASE	0x200000000000ULL
 #define DSM_DEFAULT_SPAN	(32ULL << 40)
-#define DSM_DEFAULT_MEMORY	(1ULL << 30)
+#define DSM_DEFAULT_MEMORY	(1024ULL << 20)
 #define DSM_DEFAULT_CACHE	(256ULL << 20)
 #define DSM_MIN_CACHE		(256ULL << 10)
 
@@ -133,6 +133,21 @@ int dsm_config_info(struct dsm_info *info)
 	return err;
 }
 
+/* Begin a change that may be made only while no local node is up. */
+static int dsm_config_begin(struct dsm_cluster *cluster)
+{
+	mutex_lock(&dsm_config_lock);
+	if (!dsm_cluster_is_up(cluster))
+		return 0;
+	mutex_unlock(&dsm_config_lock);
+	return -EBUSY;
+}
+
+static void dsm_config_end(void)
+{
+	mutex_unlock(&dsm_config_lock);
+}
+
 /* ---- a node's attributes ---- */
 
 static ssize_t dsm_node_addr_show(struct config_item *item, char *page)
@@ -161,30 +176,14 @@ static ssize_t dsm_node_addr_store(struct config_item *item, const char *page, s
 	if (inet_pton_with_scope(&init_net, AF_UNSPEC, strim(text), "0", &addr) ||
 	    inet_addr_is_any((struct sockaddr *)&addr))
 		return -EINVAL;
-	mutex_lock(&dsm_config_lock);
-	err = dsm_cluster_is_up(n->cluster) ? -EBUSY : 0;
-	if (!err) {
-		n->addr = addr;
-		n->has_addr = true;
-	}
-	mutex_unlock(&dsm_config_lock);
-	return err ?: len;
+	err = dsm_config_begin(n->cluster);
+	if (err)
+		return err;
+	n->addr = addr;
+	n->has_addr = true;
+	dsm_config_end();
+	return len;
 }
-
-/* Numbers may change only while no local node is up. */
-#define dsm_node_store_number(n, field, value, len)			\
-({									\
-	struct dsm_config_node *_n = (n);				\
-	ssize_t _ret = (len);						\
-									\
-	mutex_lock(&dsm_config_lock);					\
-	if (dsm_cluster_is_up(_n->cluster))				\
-		_ret = -EBUSY;						\
-	else								\
-		_n->field = (value);					\
-	mutex_unlock(&dsm_config_lock);					\
-	_ret;								\
-})
 
 static ssize_t dsm_node_port_show(struct config_item *item, char *page)
 {
@@ -193,11 +192,18 @@ static ssize_t dsm_node_port_show(struct config_item *item, char *page)
 
 static ssize_t dsm_node_port_store(struct config_item *item, const char *page, size_t len)
 {
+	struct dsm_config_node *n = to_config_node(item);
 	u16 port;
+	int err;
 
 	if (kstrtou16(page, 0, &port) || !port)
 		return -EINVAL;
-	return dsm_node_store_number(to_config_node(item), port, port, len);
+	err = dsm_config_begin(n->cluster);
+	if (err)
+		return err;
+	n->port = port;
+	dsm_config_end();
+	return len;
 }
 
 static ssize_t dsm_node_local_show(struct config_item *item, char *page)
@@ -207,11 +213,18 @@ static ssize_t dsm_node_local_show(struct config_item *item, char *page)
 
 static ssize_t dsm_node_local_store(struct config_item *item, const char *page, size_t len)
 {
+	struct dsm_config_node *n = to_config_node(item);
 	bool local;
+	int err;
 
 	if (kstrtobool(page, &local))
 		return -EINVAL;
-	return dsm_node_store_number(to_config_node(item), local, local, len);
+	err = dsm_config_begin(n->cluster);
+	if (err)
+		return err;
+	n->local = local;
+	dsm_config_end();
+	return len;
 }
 
 static ssize_t dsm_node_memory_show(struct config_item *item, char *page)
@@ -222,12 +235,19 @@ static ssize_t dsm_node_memory_show(struct config_item *item, char *page)
 static ssize_t dsm_node_memory_store(struct config_item *item, const char *page,
 				     size_t len)
 {
+	struct dsm_config_node *n = to_config_node(item);
 	u64 value;
+	int err;
 
 	if (kstrtou64(page, 0, &value) || !value || value % DSM_CHUNK_SIZE ||
 	    value >> DSM_CHUNK_SHIFT > DSM_DIR_MAX_ENTRIES)
 		return -EINVAL;
-	return dsm_node_store_number(to_config_node(item), memory, value, len);
+	err = dsm_config_begin(n->cluster);
+	if (err)
+		return err;
+	n->memory = value;
+	dsm_config_end();
+	return len;
 }
 
 static ssize_t dsm_node_cache_show(struct config_item *item, char *page)
@@ -237,11 +257,18 @@ static ssize_t dsm_node_cache_show(struct config_item *item, char *page)
 
 static ssize_t dsm_node_cache_store(struct config_item *item, const char *page, size_t len)
 {
+	struct dsm_config_node *n = to_config_node(item);
 	u64 value;
+	int err;
 
 	if (kstrtou64(page, 0, &value) || value < DSM_MIN_CACHE)
 		return -EINVAL;
-	return dsm_node_store_number(to_config_node(item), cache, value, len);
+	err = dsm_config_begin(n->cluster);
+	if (err)
+		return err;
+	n->cache = value;
+	dsm_config_end();
+	return len;
 }
 
 static ssize_t dsm_node_up_show(struct config_item *item, char *page)
@@ -584,13 +611,12 @@ static ssize_t dsm_cluster_key_store(struct config_item *item, const char *page,
 		digits--;
 	if (digits != 2 * DSM_KEY_BYTES || hex2bin(key, page, sizeof(key)))
 		return -EINVAL;
-	mutex_lock(&dsm_config_lock);
-	err = dsm_cluster_is_up(cluster) ? -EBUSY : 0;
+	err = dsm_config_begin(cluster);
 	if (!err) {
 		memcpy(cluster->key, key, sizeof(key));
 		cluster->has_key = true;
+		dsm_config_end();
 	}
-	mutex_unlock(&dsm_config_lock);
 	memzero_explicit(key, sizeof(key));
 	return err ?: len;
 }

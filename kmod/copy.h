@@ -50,7 +50,7 @@ struct dsm_copy {
  * @shrinker: gives them back when memory is short
  */
 struct dsm_copies {
-	spinlock_t lock;
+	spinlock_t lock;	/* lru */
 	struct list_head lru;
 	atomic_long_t nr;
 	unsigned long limit;

@@ -214,11 +214,11 @@ static void dsm_file_delist(struct dsm_file *f)
 	f->mm = NULL;
 }
 
-/* Count an attachment, unless the node is going down.  Pairs with dsm_node_down(). */
+/* Count an attachment, unless the node is going down. */
 static int dsm_file_count(struct dsm_node *node)
 {
 	atomic_inc(&node->attached);
-	smp_mb__after_atomic();
+	smp_mb__after_atomic();	/* pairs with that in dsm_node_down() */
 	if (!READ_ONCE(node->down))
 		return 0;
 	atomic_dec(&node->attached);
@@ -290,6 +290,7 @@ unlock:
 /* The region of an attached file, for the process that attached it. */
 static struct dsm_region *dsm_file_region(struct dsm_file *f)
 {
+	/* Pairs with the release in dsm_ioc_attach(). */
 	struct dsm_region *region = smp_load_acquire(&f->region);
 
 	if (!region)

@@ -33,7 +33,7 @@ struct dsm_stream {
  * @streams: by thread
  */
 struct dsm_file {
-	struct mutex lock;
+	struct mutex lock;	/* attaching */
 	struct dsm_region *region;
 	struct mm_struct *mm;
 	atomic_t mapped;

@@ -53,7 +53,7 @@ struct dsm_far_keys {
  *	    without @lock, cleared under it when no fetch is under way
  */
 struct dsm_far {
-	struct mutex lock;
+	struct mutex lock;	/* all but frozen */
 	u32 serial;
 	bool valid;
 	u8 kind;

@@ -8,8 +8,6 @@
 #include "session.h"
 
 struct dsm_node;
-struct rdma_cm_id;
-struct rdma_cm_event;
 
 enum {
 	DSM_LINK_LIVENESS_MS = 1000,	/* an idle link is tried this often */
@@ -55,7 +53,7 @@ struct dsm_link {
 	struct dsm_node *node;
 	u32 peer;
 	bool active;
-	spinlock_t lock;
+	spinlock_t lock;	/* state, fenced, pending, closing, serial, seen */
 	enum dsm_link_state state;
 	unsigned long lost;
 	bool fenced;
@@ -79,8 +77,9 @@ void dsm_link_stop(struct dsm_link *link);
 void dsm_link_free(struct dsm_link *link);
 void dsm_link_reset(struct dsm_link *link, bool fence);
 void dsm_link_saw(struct dsm_link *link, u64 version);
-int dsm_link_accept(struct dsm_node *node, struct rdma_cm_id *id,
-		    const struct rdma_cm_event *event);
+void dsm_link_refuse(struct dsm_link *link, const char *why);
+void dsm_link_changed(struct dsm_session *s);
+struct dsm_session *dsm_link_session_alloc(struct dsm_link *link, bool active);
 const char *dsm_link_state_name(const struct dsm_link *link);
 
 struct dsm_session *dsm_link_get(struct dsm_link *link);

@@ -5,6 +5,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include "auth.h"
+#include "handshake.h"
 #include "node.h"
 
 enum {
@@ -222,7 +223,7 @@ static int dsm_node_cm_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 	struct dsm_node *node = id->context;
 
 	if (event->event == RDMA_CM_EVENT_CONNECT_REQUEST)
-		return dsm_link_accept(node, id, event);
+		return dsm_handshake_accept(node, id, event);
 	return 0;
 }
 
@@ -475,8 +476,8 @@ int dsm_node_down(struct dsm_node *node, bool force)
 	mutex_lock(&dsm_nodes_change);
 	if (READ_ONCE(node->down))
 		goto unlock;
-	/* Pairs with dsm_file_count(): either it sees this or we see its count. */
 	WRITE_ONCE(node->down, true);
+	/* Pairs with dsm_file_count(): either it sees this or we see its count. */
 	smp_mb();
 	if (!force && atomic_read(&node->attached)) {
 		WRITE_ONCE(node->down, false);

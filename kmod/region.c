@@ -354,6 +354,11 @@ int dsm_region_publish(struct dsm_region *region, const char *name,
 				      DSM_MSG_NAME_PUBLISH, &in, &out);
 }
 
+static bool dsm_region_has_news(struct dsm_region *region, int seq)
+{
+	return atomic_read(&region->news_seq) != seq || READ_ONCE(region->gone);
+}
+
 /**
  * dsm_region_lookup() - find a handle by name
  * @region: to look in
@@ -391,8 +396,8 @@ int dsm_region_lookup(struct dsm_region *region, const char *name,
 		left = min_t(u64, end - get_jiffies_64(),
 			     msecs_to_jiffies(DSM_LOOKUP_AGAIN_MS));
 		left = wait_event_interruptible_timeout(region->news,
-			atomic_read(&region->news_seq) != seq ||
-			READ_ONCE(region->gone), left);
+							dsm_region_has_news(region, seq),
+							left);
 		if (left < 0)
 			return -EINTR;
 	}

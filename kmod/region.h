@@ -59,7 +59,7 @@ struct dsm_region {
 	atomic_t fetches;
 	wait_queue_head_t idle;
 	bool gone;
-	struct mutex ending;
+	struct mutex ending;	/* ended */
 	bool ended;
 	wait_queue_head_t news;
 	atomic_t news_seq;
@@ -74,7 +74,7 @@ struct dsm_region {
  * @release: work of a region that has ended
  */
 struct dsm_regions {
-	struct mutex lock;
+	struct mutex lock;	/* changes of table */
 	struct xarray table;
 	work_func_t release;
 };

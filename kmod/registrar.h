@@ -21,7 +21,7 @@ enum {
  * @last_id: of the last region made
  */
 struct dsm_registrar {
-	struct mutex lock;
+	struct mutex lock;	/* all of it */
 	struct list_head records;
 	unsigned int nr;
 	u64 last_id;

@@ -43,6 +43,7 @@ struct dsm_wire_open {
 	__le64 epoch;
 	__u8 token[DSM_WIRE_TOKEN_BYTES];
 };
+
 static_assert(sizeof(struct dsm_wire_open) == 56);	/* all that fits */
 
 /**
@@ -54,6 +55,7 @@ struct dsm_wire_accept {
 	struct dsm_wire_open open;
 	__u8 proof[DSM_WIRE_TOKEN_BYTES];
 };
+
 static_assert(sizeof(struct dsm_wire_accept) == 88);
 
 /**
@@ -101,6 +103,7 @@ struct dsm_wire_head {
 	__le32 error;
 	__le32 reserved;
 };
+
 static_assert(sizeof(struct dsm_wire_head) == 16);
 
 struct dsm_wire_proof {
@@ -128,6 +131,7 @@ struct dsm_wire_hello {
 	__le64 born;
 	struct dsm_wire_segment segment[DSM_WIRE_SEGMENTS];
 };
+
 static_assert(sizeof(struct dsm_wire_hello) == 136);
 
 enum { DSM_WIRE_ADMIN = 1 };
@@ -143,6 +147,7 @@ struct dsm_wire_region {
 	__le32 reserved;
 	char name[DSM_NAME_BYTES];
 };
+
 static_assert(sizeof(struct dsm_wire_region) == 104);
 
 struct dsm_wire_name {
@@ -154,6 +159,7 @@ struct dsm_wire_name {
 	__le32 reserved;
 	char name[DSM_NAME_BYTES];
 };
+
 static_assert(sizeof(struct dsm_wire_name) == 104);
 
 struct dsm_wire_message {
@@ -166,6 +172,7 @@ struct dsm_wire_message {
 		__u8 bytes[DSM_WIRE_MESSAGE_BYTES - sizeof(struct dsm_wire_head)];
 	};
 };
+
 static_assert(sizeof(struct dsm_wire_message) == DSM_WIRE_MESSAGE_BYTES);
 
 /* ---- the chunk directory, READ one-sided ---- */
@@ -201,6 +208,7 @@ struct dsm_wire_chunk {
 	__le32 claims_key;
 	__le32 tail;
 };
+
 static_assert(sizeof(struct dsm_wire_chunk) == 64);
 
 #endif /* DSM_WIRE_H */
