@@ -215,7 +215,9 @@ static void dsm_node_peer_up(struct dsm_node *node, u32 peer, bool reborn)
 {
 	if (reborn)
 		dsm_copy_drop_home(node, peer);
-	queue_delayed_work(node->wq, &node->recheck, msecs_to_jiffies(DSM_RECHECK_MS));
+	if (!xa_empty(&node->regions.table))
+		queue_delayed_work(node->wq, &node->recheck,
+				   msecs_to_jiffies(DSM_RECHECK_MS));
 }
 
 static int dsm_node_cm_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
