@@ -17,7 +17,7 @@ endif
 # What Debian 12 needs for all of it, guests included.  No kernel is among it:
 # tools/dsm-kernel unpacks those into the user's cache.
 PACKAGES := gcc make libc6-dev bc bison flex libelf-dev libssl-dev perl python3 \
-	    kmod xz-utils zstd cpio rsync pkg-config linux-source-6.1 pahole \
+	    kmod patch xz-utils zstd cpio rsync pkg-config linux-source-6.1 pahole \
 	    qemu-system-x86 busybox-static iproute2 util-linux file \
 	    clang clang-format clang-tidy sparse shellcheck mandoc
 
@@ -69,7 +69,7 @@ install: all
 		$(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man4
 	install -m 755 tools/dsm-cluster tools/dsm-kernel tools/guest-init \
 		$(DESTDIR)$(partsdir)
-	install -m 644 tools/debug.config $(wildcard tools/cluster_*.py) \
+	install -m 644 tools/debug.config tools/debug.patch $(wildcard tools/cluster_*.py) \
 		$(DESTDIR)$(partsdir)
 	ln -sf $(partsdir)/dsm-cluster $(DESTDIR)$(bindir)/dsm-cluster
 	install -m 644 tools/dsm-cluster.1 $(DESTDIR)$(mandir)/man1
