@@ -185,7 +185,7 @@ check "rmdir brings a node down by force" rmdir "$cluster/nodes/1"
 holder_stop
 check "its process gets SIGBUS" test "$held" = "signal 7"
 check "the other nodes are still up" grep -qx 1 "$cluster/nodes/2/up"
-check "and linked" link_is 2 3 up
+check "and linked" await 20 link_is 2 3 up
 remove_all
 check "nothing is left" nothing_configured
 

@@ -243,8 +243,8 @@ TEST_F(map, mremap_is_refused)
 				     MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere));
 	EXPECT_STILL_WORKS();
 	/* Old size 0 asks for a second mapping of the same pages. */
-	EXPECT_EQ(MAP_FAILED, mremap(self->base, 0, DSM_CHUNK_SIZE,
-				     MREMAP_MAYMOVE));
+	EXPECT_EQ(MAP_FAILED,
+		  mremap(self->base, 0, DSM_CHUNK_SIZE, MREMAP_MAYMOVE));
 	EXPECT_STILL_WORKS();
 }
 
