@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Failure paths: in round n of a sweep the n-th allocation of a request fails,
+ * until the request makes fewer.  It may fail for it, cleanly, or do without;
+ * then the plain request works, and when the region is removed nothing of it is
+ * left.  Every round has a region of its own.
+ *
+ * Pages are touched by the kernel: an access of user space that runs out of
+ * memory is tried again, but logged by the kernel in words that are a complaint.
+ */
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "harness.h"
+
+#define DEBUGFS "/sys/kernel/debug/"
+#define MOST_ROUNDS 1000U /* of a sweep; none comes near it */
+#define FAR_CHUNKS 40U /* that fit into a partition */
+
+/* By default only allocations that may not sleep fail. */
+static const struct {
+	const char *path;
+	const char *value;
+} knobs[] = {
+	{ DEBUGFS "failslab/ignore-gfp-wait", "N" },
+	{ DEBUGFS "failslab/verbose", "0" },
+	{ DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N" },
+	{ DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N" },
+	{ DEBUGFS "fail_page_alloc/min-order", "0" },
+	{ DEBUGFS "fail_page_alloc/verbose", "0" },
+};
+
+struct round {
+	unsigned int n;
+	char region[DSM_NAME_BYTES];
+	int fd; /* the request's; attached as the stage says */
+	void *map;
+	struct dsm_attach_args at;
+	struct dsm_ref ref; /* of the object that was prepared */
+};
+
+/* What is there before the request. */
+enum stage { STAGE_OPEN, STAGE_REGION, STAGE_ATTACHED, STAGE_MAPPED };
+
+enum {
+	ALLOCATES = 1, /* so a sweep that finds nothing is broken */
+	LINK = 2, /* may be EHOSTDOWN */
+	FAULT = 4, /* is EFAULT when memory is short */
+};
+
+/* ---- requests: 0 or -errno ---- */
+
+static int run_create(struct round *r)
+{
+	return dsm_region_create(NODE_HOME, r->region, 0600) ? -errno : 0;
+}
+
+static int run_remove(struct round *r)
+{
+	return dsm_region_remove(NODE_HOME, r->region) ? -errno : 0;
+}
+
+static int run_attach(struct round *r)
+{
+	r->at.size = sizeof(r->at);
+	name_copy(r->at.name, r->region);
+	return request(r->fd, DSM_IOC_ATTACH, &r->at);
+}
+
+static int run_mmap(struct round *r)
+{
+	void *got = mmap((void *)(uintptr_t)r->at.base, r->at.span,
+			 PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_NORESERVE,
+			 r->fd, 0);
+
+	if (got == MAP_FAILED)
+		return -errno;
+	r->map = got;
+	return 0;
+}
+
+static int object(struct round *r, unsigned long cmd, struct dsm_ref ref)
+{
+	struct dsm_object_args args = { .size = sizeof(args), .ref = ref };
+	int err = request(r->fd, cmd, &args);
+
+	if (!err)
+		r->ref = args.ref;
+	return err;
+}
+
+static int run_alloc(struct round *r)
+{
+	return object(r, DSM_IOC_ALLOC, (struct dsm_ref){ .size = PAGE_BYTES });
+}
+
+static int run_alloc_chunks(struct round *r)
+{
+	return object(r, DSM_IOC_ALLOC, (struct dsm_ref){ .size = 3 << 20 });
+}
+
+static int run_free(struct round *r)
+{
+	return object(r, DSM_IOC_FREE, r->ref);
+}
+
+static int run_freeze(struct round *r)
+{
+	return object(r, DSM_IOC_FREEZE, r->ref);
+}
+
+static int handle(struct round *r, unsigned long cmd, struct dsm_ref ref)
+{
+	struct dsm_name_args args = { .size = sizeof(args), .ref = ref };
+
+	name_copy(args.name, "name");
+	return request(r->fd, cmd, &args);
+}
+
+static int run_publish(struct round *r)
+{
+	return handle(r, DSM_IOC_PUBLISH, r->ref);
+}
+
+static int run_lookup(struct round *r)
+{
+	return handle(r, DSM_IOC_LOOKUP, (struct dsm_ref){ 0 });
+}
+
+static int run_ping(struct round *r)
+{
+	struct dsm_ping_args args = {
+		.size = sizeof(args),
+		.node = NODE_HOME,
+		.peer = NODE_PEER,
+		.bytes = PAGE_BYTES,
+		.depth = 2,
+		.count = 4,
+	};
+
+	return request(r->fd, DSM_IOC_PING, &args);
+}
+
+/* The object's last page, as an argument: zeroes, so a size that is refused. */
+static int run_touch(struct round *r)
+{
+	void *page =
+		(void *)(uintptr_t)(r->ref.addr + r->ref.size - PAGE_BYTES);
+	int err = request(r->fd, DSM_IOC_INFO, page);
+
+	return err == -EINVAL ? 0 : err;
+}
+
+static int round_open(struct round *r)
+{
+	r->fd = device_open(O_RDWR);
+	return r->fd < 0 ? r->fd : 0;
+}
+
+static void round_close(struct round *r)
+{
+	if (r->map)
+		munmap(r->map, r->at.span);
+	r->map = NULL;
+	close(r->fd);
+}
+
+static int attach_node(struct round *r, unsigned int node)
+{
+	int err = round_open(r);
+
+	if (err)
+		return err;
+	r->at.node = node;
+	return run_attach(r);
+}
+
+/* ---- what a request finds, made by an attachment that ends again ---- */
+
+static int prepare(struct round *r, size_t bytes, bool freeze, bool publish)
+{
+	int err = attach_node(r, NODE_HOME);
+
+	if (!err)
+		err = object(r, DSM_IOC_ALLOC,
+			     (struct dsm_ref){ .size = bytes });
+	if (!err && freeze)
+		err = run_freeze(r);
+	if (!err && publish)
+		err = run_publish(r);
+	round_close(r);
+	return err;
+}
+
+static int live(struct round *r)
+{
+	return prepare(r, 2 * PAGE_BYTES, false, false);
+}
+
+static int frozen(struct round *r)
+{
+	return prepare(r, 2 * PAGE_BYTES, true, false);
+}
+
+/* Its last chunk is one that no round before has met. */
+static int frozen_chunks(struct round *r)
+{
+	size_t chunks = r->n < FAR_CHUNKS ? r->n : FAR_CHUNKS;
+
+	return prepare(r, chunks * DSM_CHUNK_SIZE, true, false);
+}
+
+static int named(struct round *r)
+{
+	return prepare(r, PAGE_BYTES, true, true);
+}
+
+/* A page of it is in the peer's cache. */
+static int cached(struct round *r)
+{
+	int err = frozen(r);
+
+	if (err)
+		return err;
+	err = attach_node(r, NODE_PEER);
+	if (!err)
+		err = run_mmap(r);
+	if (!err)
+		err = run_touch(r);
+	round_close(r);
+	return err;
+}
+
+/* ---- the sweep ---- */
+
+FIXTURE(failnth)
+{
+	struct round r;
+	int nth;
+	char saved[ARRAY_SIZE(knobs)][16];
+	struct counters before[NODE_LAST + 1];
+};
+
+FIXTURE_VARIANT(failnth)
+{
+	enum stage stage;
+	int (*prepare)(struct round * r);
+	int (*run)(struct round * r);
+	unsigned int node; /* that the request is made on */
+	unsigned int registrar;
+	unsigned int flags;
+};
+
+/* @at, @by: what is there; @on: the node that asks; @of: the registrar. */
+#define SWEEP(id, request, at, by, on, of, how)                             \
+	FIXTURE_VARIANT_ADD(failnth, id)                                    \
+	{                                                                   \
+		.run = run_##request, .stage = STAGE_##at, .prepare = (by), \
+		.node = NODE_##on, .registrar = NODE_##of, .flags = (how)   \
+	}
+
+SWEEP(create, create, OPEN, NULL, HOME, HOME, ALLOCATES);
+SWEEP(create_far, create, OPEN, NULL, HOME, PEER, ALLOCATES | LINK);
+SWEEP(attach, attach, REGION, NULL, HOME, HOME, ALLOCATES);
+SWEEP(attach_far, attach, REGION, NULL, HOME, PEER, ALLOCATES | LINK);
+SWEEP(mmap, mmap, ATTACHED, NULL, HOME, HOME, ALLOCATES);
+SWEEP(alloc, alloc, ATTACHED, NULL, HOME, HOME, ALLOCATES | LINK);
+SWEEP(alloc_chunks, alloc_chunks, ATTACHED, NULL, HOME, HOME, ALLOCATES | LINK);
+SWEEP(free, free, ATTACHED, live, HOME, HOME, 0);
+SWEEP(freeze, freeze, ATTACHED, live, HOME, HOME, 0);
+SWEEP(publish, publish, ATTACHED, frozen, HOME, HOME, ALLOCATES);
+SWEEP(publish_far, publish, ATTACHED, frozen, HOME, PEER, ALLOCATES | LINK);
+SWEEP(lookup, lookup, ATTACHED, named, HOME, HOME, 0);
+SWEEP(lookup_far, lookup, ATTACHED, named, HOME, PEER, ALLOCATES | LINK);
+SWEEP(fault, touch, MAPPED, live, HOME, HOME, ALLOCATES | FAULT);
+SWEEP(fault_far, touch, MAPPED, frozen, PEER, HOME, ALLOCATES | FAULT);
+SWEEP(fault_far_chunk, touch, MAPPED, frozen_chunks, PEER, HOME,
+      ALLOCATES | FAULT);
+SWEEP(remove, remove, REGION, cached, HOME, HOME, ALLOCATES);
+SWEEP(remove_far, remove, REGION, cached, HOME, PEER, ALLOCATES | LINK);
+SWEEP(ping, ping, OPEN, NULL, HOME, HOME, ALLOCATES | LINK);
+
+/* Sets a knob, having saved what it was. */
+static bool knob_set(const char *path, const char *value, char *saved,
+		     size_t size)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = !saved || read(fd, saved, size - 1) > 0;
+	ok &= write(fd, value, strlen(value)) > 0;
+	close(fd);
+	return ok;
+}
+
+FIXTURE_SETUP(failnth)
+{
+	self->nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (self->nth < 0)
+		SKIP(return, "the kernel has no fault injection");
+	for (unsigned int i = 0; i < ARRAY_SIZE(knobs); i++) {
+		ASSERT_TRUE(knob_set(knobs[i].path, knobs[i].value,
+				     self->saved[i], sizeof(self->saved[i])));
+	}
+	regions_clear();
+	ASSERT_EQ(0, region_name_at(variant->registrar, self->r.region));
+	for (unsigned int node = NODE_HOME; node <= NODE_LAST; node++) {
+		ASSERT_EQ(0, counters_read(node, 0, &self->before[node]));
+	}
+	/* No page fault of the test's own may take a failure away. */
+	ASSERT_EQ(0, mlockall(MCL_CURRENT));
+}
+
+FIXTURE_TEARDOWN(failnth)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(knobs); i++)
+		EXPECT_TRUE(knob_set(knobs[i].path, self->saved[i], NULL, 0));
+	close(self->nth);
+	regions_clear();
+}
+
+static int round_begin(struct round *r, const FIXTURE_VARIANT(failnth) * v)
+{
+	int err = 0;
+
+	if (v->stage >= STAGE_REGION &&
+	    dsm_region_create(NODE_HOME, r->region, 0600))
+		return -errno;
+	if (v->prepare)
+		err = v->prepare(r);
+	if (!err)
+		err = round_open(r);
+	r->at.node = v->node;
+	if (!err && v->stage >= STAGE_ATTACHED)
+		err = run_attach(r);
+	if (!err && v->stage >= STAGE_MAPPED)
+		err = run_mmap(r);
+	return err;
+}
+
+static bool nothing_is_left(void *arg)
+{
+	static const enum dsm_counter gauge[] = { DSM_COUNTER_GAUGE_CHUNKS,
+						  DSM_COUNTER_GAUGE_COPIES };
+	const FIXTURE_DATA(failnth) *self = arg;
+	bool same = true;
+
+	for (unsigned int node = NODE_HOME; node <= NODE_LAST; node++)
+		for (unsigned int i = 0; i < ARRAY_SIZE(gauge); i++)
+			same &= counter_now(node, gauge[i]) ==
+				self->before[node].v[gauge[i]];
+	return same;
+}
+
+static bool round_end(FIXTURE_DATA(failnth) * self)
+{
+	round_close(&self->r);
+	if (dsm_region_remove(NODE_HOME, self->r.region) && errno != ENOENT)
+		return false;
+	return wait_until(nothing_is_left, self, WAIT_MS);
+}
+
+/* Runs the request; *left is 0 if an allocation failed. */
+static int run_failing(int nth, int (*run)(struct round *r), struct round *r,
+		       unsigned int *left)
+{
+	char text[16] = "";
+	int len = snprintf(text, sizeof(text), "%u", r->n);
+	int err;
+
+	*left = 0;
+	if (pwrite(nth, text, (size_t)len, 0) != len)
+		return -EIO;
+	err = run(r);
+	memset(text, 0, sizeof(text));
+	if (pread(nth, text, sizeof(text) - 1, 0) <= 0)
+		err = -EIO;
+	if (pwrite(nth, "0", 1, 0) != 1)
+		err = -EIO;
+	*left = (unsigned int)strtoul(text, NULL, 10);
+	return err;
+}
+
+TEST_F_TIMEOUT(failnth, every_allocation_fails_once, 600)
+{
+	int memory = variant->flags & FAULT ? -EFAULT : -ENOMEM;
+	struct round *r = &self->r;
+	unsigned int left, needed = 0;
+
+	r->n = 0;
+	do {
+		int err;
+
+		ASSERT_GT(MOST_ROUNDS, ++r->n);
+		ASSERT_EQ(0, round_begin(r, variant))
+		{
+			TH_LOG("round %u", r->n);
+		}
+		err = run_failing(self->nth, variant->run, r, &left);
+		ASSERT_NE(-EIO, err);
+		needed += err != 0;
+		/* After EHOSTDOWN it may have been carried out. */
+		if (err &&
+		    (left || !(variant->flags & LINK) || err != -EHOSTDOWN)) {
+			EXPECT_EQ(left ? 0 : memory, err)
+			{
+				TH_LOG("round %u", r->n);
+			}
+			EXPECT_EQ(0, variant->run(r))
+			{
+				TH_LOG("again, round %u", r->n);
+			}
+		}
+		ASSERT_TRUE(round_end(self))
+		{
+			TH_LOG("round %u", r->n);
+		}
+	} while (!left);
+	if (variant->flags & ALLOCATES) {
+		EXPECT_LT(1, r->n);
+	}
+	TH_LOG("%u allocations, %u of them needed", r->n - 1, needed);
+}
+
+TEST_HARNESS_MAIN
