@@ -286,7 +286,7 @@ struct dsm_ping_args {
 	X(READS,		"reads")	/* one-sided, of data */ \
 	X(READS_WORDS,		"reads_words")	/* of ledger words */	\
 	X(READS_DIRECTORY,	"reads_directory")	/* of chunk entries */ \
-	X(READS_LIVENESS,	"reads_liveness")	/* of idle links */ \
+	X(READS_LIVENESS,	"reads_liveness")	/* of each link */ \
 	X(READS_PING,		"reads_ping")				\
 	X(ATOMICS,		"atomics")	/* one-sided, of claims */ \
 	X(BYTES_READ,		"bytes_read")	/* by all READs but pings */ \
