@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +68,7 @@ static void probe_handler(int sig)
 	signal(sig, SIG_DFL);
 }
 
-static int probe(volatile unsigned char *addr, bool write, unsigned char value)
+int probe_run(void (*fn)(void *arg), void *arg)
 {
 	const struct sigaction act = { .sa_handler = probe_handler };
 	int sig;
@@ -77,23 +79,40 @@ static int probe(volatile unsigned char *addr, bool write, unsigned char value)
 	sig = sigsetjmp(probe_env, 1);
 	if (!sig) {
 		probing = 1;
-		if (write)
-			*addr = value;
-		else
-			(void)*addr;
+		fn(arg);
 	}
 	probing = 0;
 	return sig;
 }
 
+struct probe {
+	volatile unsigned char *addr;
+	bool write;
+	unsigned char value;
+};
+
+static void probe_access(void *arg)
+{
+	const struct probe *p = arg;
+
+	if (p->write)
+		*p->addr = p->value;
+	else
+		(void)*p->addr;
+}
+
 int probe_read(const void *addr)
 {
-	return probe((volatile unsigned char *)(uintptr_t)addr, false, 0);
+	struct probe p = { .addr = (unsigned char *)(uintptr_t)addr };
+
+	return probe_run(probe_access, &p);
 }
 
 int probe_write(void *addr, unsigned char value)
 {
-	return probe(addr, true, value);
+	struct probe p = { .addr = addr, .write = true, .value = value };
+
+	return probe_run(probe_access, &p);
 }
 
 /* Every 8-byte word differs, so that a page in another's place is seen. */
@@ -131,12 +150,34 @@ bool is_zero(const void *addr, size_t bytes)
 }
 
 #define CHAIN_STRIDE 1024
+#define PAGE_WORDS (PAGE_BYTES / sizeof(uint64_t))
+
+/* The cell in each stride is behind the head, which is in the first. */
+static struct chain_cell *chain_cell_at(const void *arena, size_t i)
+{
+	return (void *)((uintptr_t)arena + i * CHAIN_STRIDE + CHAIN_STRIDE / 2);
+}
+
+/* What a pointer's check word must be. */
+static uint64_t chain_check(const struct chain_head *head, const void *at,
+			    const void *next)
+{
+	size_t index = ((uintptr_t)at - (uintptr_t)head) / sizeof(uint64_t);
+
+	return ~pattern_word(index, head->seed) ^ (uintptr_t)next;
+}
+
+static uint64_t chain_head_check(const struct chain_head *head)
+{
+	return chain_check(head, head, head->first) ^ head->cells ^
+	       head->sum << 1;
+}
 
 bool chain_build(void *arena, size_t bytes, uint32_t seed)
 {
 	size_t cells = bytes / CHAIN_STRIDE;
 	struct chain_head *head = arena;
-	struct chain_cell **link = &head->first;
+	struct chain_cell *cell = NULL;
 	uint32_t state = seed | 1;
 	uint32_t *order;
 
@@ -153,33 +194,137 @@ bool chain_build(void *arena, size_t bytes, uint32_t seed)
 		order[j] = swap;
 	}
 
+	pattern_fill(arena, bytes, seed);
+	head->seed = seed;
 	head->cells = cells;
 	head->sum = 0;
-	for (size_t i = 0; i < cells; i++) {
-		/* Behind the head, which is in the first stride. */
-		struct chain_cell *cell =
-			(void *)((char *)arena + order[i] * CHAIN_STRIDE +
-				 CHAIN_STRIDE / 2);
+	for (size_t i = cells; i-- > 0;) {
+		struct chain_cell *next = cell;
 
-		cell->value = next_random(&state);
+		cell = chain_cell_at(arena, order[i]);
+		cell->next = next;
+		cell->check = chain_check(head, cell, next);
 		head->sum += cell->value;
-		*link = cell;
-		link = &cell->next;
 	}
-	*link = NULL;
+	head->first = cell;
+	head->check = chain_head_check(head);
 	free(order);
 	return true;
 }
 
+/* Is word @i of page @page what it must be?  @found is that word as it was read. */
+static bool chain_word_is_right(const struct chain_head *head, size_t page,
+				size_t i, uint64_t found)
+{
+	size_t at = (page * PAGE_BYTES + i * sizeof(found)) % CHAIN_STRIDE;
+	const uint64_t *word = (const uint64_t *)head + page * PAGE_WORDS + i;
+	const size_t cell = CHAIN_STRIDE / 2;
+
+	if (!page && i < sizeof(*head) / sizeof(found))
+		return true; /* chain_walk() has checked it */
+	if (at == cell + offsetof(struct chain_cell, next))
+		return word[1] ==
+		       chain_check(head, word, (void *)(uintptr_t)found);
+	if (at == cell + offsetof(struct chain_cell, check))
+		return true; /* seen with the pointer */
+	return found == pattern_word(page * PAGE_WORDS + i, head->seed);
+}
+
+ssize_t chain_page_check(const struct chain_head *head, size_t page)
+{
+	const volatile uint64_t *word =
+		(const uint64_t *)head + page * PAGE_WORDS;
+
+	for (size_t i = 0; i < PAGE_WORDS; i++)
+		if (!chain_word_is_right(head, page, i, word[i]))
+			return (ssize_t)(i * sizeof(*word));
+	return -1;
+}
+
+static const char *chain_page_looks(const struct chain_head *head,
+				    const uint64_t *word)
+{
+	static char text[64];
+	size_t pages = head->cells * CHAIN_STRIDE / PAGE_BYTES;
+	size_t ledger = 0, same = 0;
+
+	for (size_t i = 0; i < PAGE_WORDS; i++) {
+		ledger += word[i] >> DSM_WORD_STATE_SHIFT == DSM_STATE_FROZEN;
+		same += word[i] == word[0];
+	}
+	if (same == PAGE_WORDS)
+		return word[0] ? "one word all over" : "zeroes";
+	if (ledger == PAGE_WORDS)
+		return "ledger words";
+	for (size_t page = 0; page < pages; page++) {
+		/* Word 40 is neither the head's nor a cell's. */
+		if (word[40] ==
+		    pattern_word(page * PAGE_WORDS + 40, head->seed)) {
+			snprintf(text, sizeof(text), "page %zu", page);
+			return text;
+		}
+	}
+	return "something else";
+}
+
+void chain_page_explain(const struct chain_head *head, size_t page)
+{
+	const volatile uint64_t *at =
+		(const uint64_t *)head + page * PAGE_WORDS;
+	size_t pages = head->cells * CHAIN_STRIDE / PAGE_BYTES;
+	uint64_t word[PAGE_WORDS];
+	size_t wrong = 0;
+
+	for (size_t i = 0; i < PAGE_WORDS; i++) {
+		word[i] = at[i];
+		wrong += !chain_word_is_right(head, page, i, word[i]);
+	}
+	fprintf(stderr,
+		"page %zu at %p: %zu words are wrong, it looks like %s:", page,
+		(const void *)at, wrong, chain_page_looks(head, word));
+	for (size_t i = 0; i < 4; i++)
+		fprintf(stderr, " %016" PRIx64, word[i]);
+	for (size_t i = CHAIN_STRIDE / 2 / 8; i < CHAIN_STRIDE / 2 / 8 + 3; i++)
+		fprintf(stderr, " %016" PRIx64, word[i]);
+	usleep(100000);
+	fprintf(stderr, "; later: %s",
+		chain_page_check(head, page) < 0 ? "right" : "wrong");
+	/* If the cache is smaller than the chain, it is fetched again. */
+	for (size_t i = 0; i < 2 * pages; i++)
+		if (i % pages != page)
+			(void)*((const volatile uint64_t *)head +
+				i % pages * PAGE_WORDS);
+	fprintf(stderr, "; after all others: %s\n",
+		chain_page_check(head, page) < 0 ? "right" : "wrong");
+}
+
 bool chain_walk(const struct chain_head *head)
 {
+	const uintptr_t start = (uintptr_t)head;
 	uint64_t cells = 0, sum = 0;
 
+	if (head->check != chain_head_check(head)) {
+		fprintf(stderr, "the head is wrong\n");
+		return false;
+	}
 	/* A broken chain must not become an endless one. */
 	for (const struct chain_cell *cell = head->first;
-	     cell && cells < head->cells; cell = cell->next, cells++)
+	     cell && cells < head->cells; cell = cell->next, cells++) {
+		size_t page = ((uintptr_t)cell - start) / PAGE_BYTES;
+
+		/* Before anything in it is used. */
+		if (chain_page_check(head, page) >= 0) {
+			chain_page_explain(head, page);
+			return false;
+		}
 		sum += cell->value;
-	return cells && cells == head->cells && sum == head->sum;
+	}
+	if (cells == head->cells && sum == head->sum)
+		return true;
+	fprintf(stderr,
+		"the chain ends after %" PRIu64 " of %" PRIu64 " cells\n",
+		cells, head->cells);
+	return false;
 }
 
 int device_open(int flags)

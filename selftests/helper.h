@@ -44,7 +44,9 @@ uint32_t next_random(uint32_t *state);
 /* Polls for what has no event to wait for; false when @ms passed. */
 bool wait_until(bool (*cond)(void *arg), void *arg, unsigned int ms);
 
-/* Touches one byte; 0, or the signal that the access raised. */
+/* Calls @fn; 0, or the signal (SIGSEGV, SIGBUS) that an access in it raised. */
+int probe_run(void (*fn)(void *arg), void *arg);
+/* Touches one byte; the same. */
 int probe_read(const void *addr);
 int probe_write(void *addr, unsigned char value);
 /* A repeatable pattern; check returns the offset of the first wrong byte, or -1. */
@@ -55,10 +57,13 @@ bool is_zero(const void *addr, size_t bytes);
 
 /*
  * A list through all of an arena in random order, linked by plain pointers.
- * The head, at the arena's start, says what a walk must find.
+ * The head, at the arena's start, says what a walk must find.  All other words
+ * are the pattern, but for each cell's pointer, which has a word to check it: so
+ * every page can be told right or wrong by itself.
  */
 struct chain_cell {
 	struct chain_cell *next;
+	uint64_t check;
 	uint64_t value;
 };
 
@@ -66,10 +71,19 @@ struct chain_head {
 	struct chain_cell *first;
 	uint64_t cells;
 	uint64_t sum;
+	uint64_t check;
+	uint32_t seed;
 };
 
 bool chain_build(void *arena, size_t bytes, uint32_t seed);
-/* True if cells and sum are what the head says. */
+/* The offset of the first wrong word in a page, or -1.  The head must be right. */
+ssize_t chain_page_check(const struct chain_head *head, size_t page);
+/* Says on stderr what a wrong page holds, and whether it stays wrong. */
+void chain_page_explain(const struct chain_head *head, size_t page);
+/*
+ * True if every page, the cells and the sum are what they must be.  No pointer is
+ * followed before the page that holds it was checked.  Says on stderr what is not.
+ */
 bool chain_walk(const struct chain_head *head);
 
 /* Opens /dev/dsm; -errno on failure. */

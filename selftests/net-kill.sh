@@ -65,7 +65,7 @@ check "the link was counted as lost" \
 : >/tmp/stop
 wait "$keeper"
 status=$?
-echo "# pages of node $other: $(cat /tmp/keep.out)"
+sed "s/^/# pages of node $other: /" /tmp/keep.out
 check "who never touched node 3 never waited nor failed" test $status -eq 0
 check "tell node 3" walker build "$region" "read-$DSM_NODE" 1
 # Node 3 reads that from here: only then may this node go down.

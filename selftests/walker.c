@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "helper.h"
@@ -61,8 +62,7 @@ static int build(int argc, char **argv)
 	return EXIT_SUCCESS;
 }
 
-static const unsigned char *find(struct dsm *dsm, const char *name,
-				 struct dsm_ref *ref)
+static const void *find(struct dsm *dsm, const char *name, struct dsm_ref *ref)
 {
 	return dsm_lookup(dsm, name, LOOKUP_MS, ref);
 }
@@ -114,35 +114,55 @@ static int hold(int argc, char **argv)
 	return EXIT_SUCCESS;
 }
 
+struct page_test {
+	const struct chain_head *head;
+	size_t page;
+	bool wrong;
+};
+
+static void test_page(void *arg)
+{
+	struct page_test *t = arg;
+
+	t->wrong = chain_page_check(t->head, t->page) >= 0;
+}
+
 /* Faults on random pages until a signal, or until a file appears. */
 static int fault(const char *region, const char *name, const char *stop_file,
 		 int expected)
 {
 	struct dsm *dsm = attach(region);
 	uint64_t slowest = 0, accesses = 0;
-	const unsigned char *addr;
+	struct page_test test = {};
 	uint32_t state = 7;
 	struct dsm_ref ref;
 	int sig = 0;
 
 	if (!dsm)
 		return fail("attach");
-	addr = find(dsm, name, &ref);
-	if (!addr)
+	test.head = find(dsm, name, &ref);
+	if (!test.head)
 		return fail("lookup");
-	while (!sig && !(stop_file && !access(stop_file, F_OK))) {
-		size_t page = next_random(&state) % (ref.size / PAGE_BYTES);
+	while (!sig && !test.wrong &&
+	       !(stop_file && !access(stop_file, F_OK))) {
 		uint64_t start = now_ms(), took;
 
-		sig = probe_read(addr + page * PAGE_BYTES);
+		test.page = next_random(&state) % (ref.size / PAGE_BYTES);
+		sig = probe_read((const char *)test.head +
+				 test.page * PAGE_BYTES);
 		took = now_ms() - start;
+		if (!sig)
+			sig = probe_run(test_page, &test);
 		if (took > slowest)
 			slowest = took;
 		accesses++;
 	}
+	if (test.wrong)
+		chain_page_explain(test.head, test.page);
 	printf("signal %d accesses %" PRIu64 " slowest_ms %" PRIu64 "\n", sig,
 	       accesses, slowest);
-	return sig == expected && slowest <= 5000 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return sig == expected && !test.wrong && slowest <= 5000 ? EXIT_SUCCESS
+								 : EXIT_FAILURE;
 }
 
 static int lose(int argc, char **argv)
@@ -264,8 +284,37 @@ static const struct {
 	{ "region-find", 0, region_find_net, "" },
 };
 
+/*
+ * With the registers one can tell a bad pointer from a trap that the instruction
+ * did not raise: then all that it uses is plausible.
+ */
+static void explain_signal(int sig, siginfo_t *info, void *context)
+{
+	const greg_t *reg = ((ucontext_t *)context)->uc_mcontext.gregs;
+	char text[1024];
+	size_t n;
+
+	n = (size_t)snprintf(
+		text, sizeof(text),
+		"walker: signal %d code %d addr %p trap %lld error %llx\n", sig,
+		info->si_code, info->si_addr, reg[REG_TRAPNO], reg[REG_ERR]);
+	for (int i = 0; i <= REG_EFL; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+				      "%sgreg %d: %llx", i % 6 ? ", " : "\n", i,
+				      reg[i]);
+	text[n++] = '\n';
+	if (write(STDERR_FILENO, text, n) < 0)
+		_exit(EXIT_FAILURE);
+	signal(sig, SIG_DFL);
+}
+
 int main(int argc, char **argv)
 {
+	const struct sigaction act = { .sa_sigaction = explain_signal,
+				       .sa_flags = SA_SIGINFO };
+
+	if (sigaction(SIGSEGV, &act, NULL) || sigaction(SIGBUS, &act, NULL))
+		return fail("sigaction");
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 		if (argc == modes[i].args + 2 &&
 		    !strcmp(argv[1], modes[i].name))
