@@ -248,4 +248,17 @@ refused "up twice" . dsmctl up "$CONF" --node 1
 check "down" dsmctl down
 refused "down twice" . dsmctl down
 
+# IPv6: the same cluster at other addresses of the same device.
+device=$(ip -o addr | awk '$4 ~ /^10\.77\.0\.1\// { print $2 }')
+for id in 1 2; do
+	ip -6 addr add "fd77::$id/64" dev "$device"
+done
+sed 's/addr 10\.77\.0\./addr fd77::/' "$CONF" | grep -v '^node 3' >/tmp/ipv6.conf
+# The address may have to be found free of duplicates first.
+check "a cluster of IPv6 addresses comes up" \
+	await 20 dsmctl up /tmp/ipv6.conf --node 1 --node 2 --wait 10
+check "its link is up" link_is 1 2 up
+check "its nodes are read over IPv6" dsmctl ping 2 --node 1 --count 100
+check "it goes down" dsmctl down
+
 finish
