@@ -19,7 +19,7 @@ STRESS=${STRESS:-}
 BUDGET=${BUDGET:-0}
 [ -z "$STRESS" ] || BUDGET=0
 
-ALL="ioctl region object map lib remote fault cache process revoke failnth
+ALL="ioctl region object map lib remote fault cache process gone revoke failnth
      dsmctl config module net-walk net-member net-kill"
 
 # Emulation under KASAN is slow.

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A home that goes down, and who is waiting for its pages then. */
+#include <fcntl.h>
+#include <glob.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define OBJECT_BYTES (64 * PAGE_BYTES)
+#define OTHER_BYTES (16 * PAGE_BYTES)
+
+struct task {
+	const unsigned char *addr;
+	uint64_t fault_ms;
+	uint64_t longest_map_ms;
+	unsigned long maps;
+	int sig;
+	volatile int done;
+};
+
+FIXTURE(gone)
+{
+	char region[DSM_NAME_BYTES];
+	struct worker reader;
+	struct task *task;
+};
+
+/* 0 or -errno. */
+static int node_set_up(unsigned int node, bool up)
+{
+	char pattern[128];
+	glob_t found;
+	int err = 0;
+	int fd;
+
+	snprintf(pattern, sizeof(pattern),
+		 "/sys/kernel/config/dsm/*/nodes/%u/up", node);
+	if (glob(pattern, 0, NULL, &found))
+		return -ENOENT;
+	fd = open(found.gl_pathv[0], O_WRONLY);
+	globfree(&found);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, up ? "1" : "0", 1) != 1)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+static bool links_are_up(void *arg)
+{
+	(void)arg;
+	return counter_now(NODE_HOME, DSM_COUNTER_GAUGE_LINKS) == NODE_LAST &&
+	       counter_now(NODE_PEER, DSM_COUNTER_GAUGE_LINKS) == NODE_LAST;
+}
+
+/* The region is kept by the reader's node, so that only the pages are gone. */
+FIXTURE_SETUP(gone)
+{
+	struct dsm_ref ref;
+	struct dsm *dsm;
+
+	regions_clear();
+	ASSERT_EQ(0, region_name_at(NODE_PEER, self->region));
+	ASSERT_EQ(0, dsm_region_create(NODE_PEER, self->region, 0600));
+	ASSERT_EQ(0, worker_start(&self->reader, NODE_PEER, self->region,
+				  O_RDONLY));
+	self->task = self->reader.arg;
+	dsm = attach_at(NODE_HOME, self->region, O_RDWR);
+	ASSERT_NE(NULL, dsm);
+	self->task->addr = dsm_alloc(dsm, OBJECT_BYTES, &ref);
+	ASSERT_NE(NULL, self->task->addr);
+	ASSERT_EQ(0, dsm_freeze(dsm, &ref));
+	dsm_detach(dsm);
+}
+
+FIXTURE_TEARDOWN(gone)
+{
+	worker_stop(&self->reader);
+	node_set_up(NODE_HOME, true);
+	EXPECT_TRUE(wait_until(links_are_up, NULL, WAIT_MS));
+	regions_clear();
+}
+
+static long read_first_page(struct dsm *dsm, void *arg)
+{
+	const struct task *t = arg;
+
+	(void)dsm;
+	return probe_read(t->addr);
+}
+
+static void *fault(void *arg)
+{
+	struct task *t = arg;
+	uint64_t start = now_ms();
+
+	t->sig = probe_read(t->addr + PAGE_BYTES);
+	t->fault_ms = now_ms() - start;
+	t->done = 1;
+	return NULL;
+}
+
+/* Maps and unmaps other memory for as long as a thread waits for a page. */
+static long map_during_fault(struct dsm *dsm, void *arg)
+{
+	struct task *t = arg;
+	pthread_t thread;
+
+	(void)dsm;
+	if (pthread_create(&thread, NULL, fault, t))
+		return -errno;
+	while (!t->done) {
+		uint64_t start = now_ms(), took;
+		void *p = mmap(NULL, OTHER_BYTES, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
+			       0);
+
+		if (p == MAP_FAILED)
+			return -errno;
+		munmap(p, OTHER_BYTES);
+		took = now_ms() - start;
+		if (took > t->longest_map_ms)
+			t->longest_map_ms = took;
+		t->maps++;
+		usleep(1000);
+	}
+	pthread_join(thread, NULL);
+	return t->sig;
+}
+
+/* Whoever held mmap_lock while it waited would stop the other thread as long. */
+TEST_F(gone, mmap_is_not_held_up_by_a_fetch)
+{
+	ASSERT_EQ(0, worker_run(&self->reader, read_first_page));
+	ASSERT_EQ(0, node_set_up(NODE_HOME, false));
+	EXPECT_EQ(SIGBUS, worker_run(&self->reader, map_during_fault));
+	TH_LOG("the fault took %lu ms, %lu maps meanwhile at most %lu ms",
+	       self->task->fault_ms, self->task->maps,
+	       self->task->longest_map_ms);
+	EXPECT_LE(400, self->task->fault_ms);
+	EXPECT_GE(5000, self->task->fault_ms);
+	EXPECT_LT(self->task->longest_map_ms, self->task->fault_ms / 2);
+	EXPECT_LT(20, self->task->maps);
+}
+
+TEST_F(gone, cached_pages_are_dropped_when_the_home_is_back_in_a_new_life)
+{
+	ASSERT_EQ(0, worker_run(&self->reader, read_first_page));
+	ASSERT_EQ(0, node_set_up(NODE_HOME, false));
+	/* A copy needs no home. */
+	EXPECT_EQ(0, worker_run(&self->reader, read_first_page));
+	ASSERT_EQ(0, node_set_up(NODE_HOME, true));
+	ASSERT_TRUE(wait_until(links_are_up, NULL, WAIT_MS));
+	EXPECT_EQ(SIGSEGV, worker_run(&self->reader, read_first_page));
+}
+
+TEST_HARNESS_MAIN
