@@ -19,7 +19,7 @@ endif
 PACKAGES := gcc make libc6-dev bc bison flex libelf-dev libssl-dev perl python3 \
 	    kmod patch xz-utils zstd cpio rsync pkg-config linux-source-6.1 pahole \
 	    qemu-system-x86 busybox-static iproute2 util-linux file \
-	    clang clang-format clang-tidy sparse shellcheck mandoc
+	    clang clang-format clang-tidy sparse shellcheck mandoc spin
 
 CLUSTER_OPTIONS := --kernel $(KERNEL) $(if $(N),-n $(N)) \
 		   $(if $(ONE_KERNEL),--one-kernel)
@@ -28,7 +28,7 @@ C_FILES   := $(wildcard lib/*.c tools/*.c selftests/*.c)
 H_FILES   := $(wildcard lib/*.h tools/*.h selftests/*.h)
 KMOD      := $(wildcard kmod/*.c kmod/*.h)
 UAPI      := $(wildcard uapi/linux/*.h)
-SCRIPTS   := tools/dsm-kernel .ci/run \
+SCRIPTS   := tools/dsm-kernel .ci/run kmod/protocol/check.sh \
 	     $(wildcard tools/*.sh selftests/*.sh)
 MAN4      := $(wildcard kmod/*.4)
 MAN_PAGES := $(MAN4) $(wildcard lib/man/*.3 tools/*.[18])
@@ -124,10 +124,12 @@ test: deps
 
 stress: deps
 	@$(MAKE) --no-print-directory all
+	kmod/protocol/check.sh --long
 	KERNEL=$(KERNEL) STRESS=1 selftests/run.sh
 
 check: deps
-	@$(MAKE) --no-print-directory check-kmod check-user check-scripts check-man
+	@$(MAKE) --no-print-directory check-kmod check-user check-scripts check-man \
+		check-protocol
 
 # With --no-tree checkpatch does not know uapi/ for what it is; TRACE_EVENT has a
 # layout of its own; compat.h is about versions.
@@ -175,6 +177,15 @@ check-scripts:
 			$$file || exit 1; \
 	done
 
+# Slow, so once for each change.
+check-protocol: $(BUILD)/check-protocol
+
+$(BUILD)/check-protocol: $(wildcard kmod/protocol/*.pml kmod/protocol/check.sh)
+	@echo "check: spin on kmod/protocol/"
+	@kmod/protocol/check.sh
+	@mkdir -p $(BUILD)
+	@touch $@
+
 check-man:
 	@echo "check: mandoc -T lint"
 	@mandoc -T lint -W warning $(MAN_PAGES)
@@ -198,4 +209,5 @@ help:
 	@echo "KDIR=/lib/modules/$$(uname -r)/build for the running kernel."
 
 .PHONY: all module user lib tools selftests install uninstall deps demo bench test \
-	stress check check-kmod check-user check-scripts check-man clean help
+	stress check check-kmod check-user check-scripts check-man check-protocol \
+	clean help
