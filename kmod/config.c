@@ -37,7 +37,6 @@ struct dsm_config_node {
 	u16 port;
 	u64 memory;
 	u64 cache;
-	u64 min_epoch;
 	struct sockaddr_storage addr;
 	struct dsm_node *node;		/* while it is up */
 };
@@ -52,6 +51,7 @@ struct dsm_cluster {
 	bool has_key;
 	u8 key[DSM_KEY_BYTES];
 	struct dsm_config_node *nodes[DSM_MAX_NODES];
+	u64 min_epoch[DSM_MAX_NODES];	/* of the fenced, even if their directory goes */
 };
 
 /* One range, one device file: one cluster in a kernel. */
@@ -315,7 +315,7 @@ static int dsm_config_fill(struct dsm_config_node *n, struct dsm_node_config *co
 			if (cluster->nodes[k] && dsm_same_addr(cluster->nodes[k], other))
 				return -EINVAL;
 		member->present = true;
-		member->min_epoch = other->min_epoch;
+		member->min_epoch = cluster->min_epoch[i];
 		member->addr = other->addr;
 		if (member->addr.ss_family == AF_INET)
 			((struct sockaddr_in *)&member->addr)->sin_port = htons(other->port);
@@ -397,7 +397,7 @@ static ssize_t dsm_node_fence_store(struct config_item *item, const char *page, 
 		err = -EINVAL;
 		goto unlock;
 	}
-	n->min_epoch = ++cluster->epoch;
+	cluster->min_epoch[n->id] = ++cluster->epoch;
 	for (i = 0; i < DSM_MAX_NODES; i++)
 		if (cluster->nodes[i] && dsm_config_node_is_up(cluster->nodes[i]))
 			dsm_node_fence(cluster->nodes[i]->node, n->id, cluster->epoch);
