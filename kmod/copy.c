@@ -46,6 +46,8 @@ static struct kmem_cache *dsm_copy_cache;
  * @words: ledger words of the chunk, sampled before the bytes; NULL: all pages
  *	   are known to be frozen
  * @words_dma: the same for the device
+ * @words_mark: see dsm_read_mark()
+ * @pages_mark: the same
  * @alone: the words' READ was posted by itself, the pages' is still to come
  * @awaited: somebody waits for it
  * @index: of the first page in its chunk
@@ -62,6 +64,8 @@ struct dsm_fetch {
 	struct dsm_far *far;
 	u64 *words;
 	u64 words_dma;
+	u64 words_mark;
+	u64 pages_mark;
 	bool alone;
 	bool awaited;
 	unsigned int index;
@@ -339,6 +343,18 @@ static void dsm_fetch_unmap(struct dsm_fetch *f)
 		ib_dma_unmap_single(dev, f->words_dma, PAGE_SIZE, DMA_FROM_DEVICE);
 }
 
+static void *dsm_fetch_last_page(const struct dsm_fetch *f)
+{
+	return page_address(f->copy[f->nr - 1]->page);
+}
+
+/* It succeeded; did the bytes come, too? */
+static bool dsm_fetch_came(const struct dsm_fetch *f)
+{
+	return dsm_read_came(dsm_fetch_last_page(f), PAGE_SIZE, f->pages_mark) &&
+	       (!f->words || dsm_read_came(f->words, PAGE_SIZE, f->words_mark));
+}
+
 /* The fetch is over: give every copy its result.  Context: any. */
 static void dsm_fetch_finish(struct dsm_fetch *f, int err)
 {
@@ -346,6 +362,10 @@ static void dsm_fetch_finish(struct dsm_fetch *f, int err)
 	unsigned int i, fetched = 0;
 
 	dsm_fetch_unmap(f);
+	if (!err && !dsm_fetch_came(f)) {
+		dsm_session_hollow(f->op.conn->session);
+		err = -EHOSTDOWN;
+	}
 	if (!err && f->words)
 		for (i = 0; i < DSM_CHUNK_PAGES; i++)
 			if (dsm_word_state(f->words[i]) == DSM_STATE_FROZEN)
@@ -401,7 +421,9 @@ static int dsm_fetch_map(struct dsm_fetch *f, const struct dsm_far_keys *keys)
 	u32 lkey = node->pd->local_dma_lkey;
 	unsigned int i;
 
+	f->pages_mark = dsm_read_mark(dsm_fetch_last_page(f), PAGE_SIZE);
 	if (f->words) {
+		f->words_mark = dsm_read_mark(f->words, PAGE_SIZE);
 		f->words_dma = ib_dma_map_single(node->device, f->words, PAGE_SIZE,
 						 DMA_FROM_DEVICE);
 		if (ib_dma_mapping_error(node->device, f->words_dma)) {

@@ -131,6 +131,18 @@ static void dsm_op_error(struct dsm_op *op, const struct ib_wc *wc)
 	dsm_session_fail(s, ib_wc_status_msg(wc->status));
 }
 
+/**
+ * dsm_session_hollow() - a READ succeeded without its bytes
+ * @session: that it was made in; it fails
+ *
+ * Context: any.
+ */
+void dsm_session_hollow(struct dsm_session *session)
+{
+	dsm_stat_add(session->node->stat, DSM_COUNTER_ERRORS, 1);
+	dsm_session_fail(session, "a READ came without its bytes");
+}
+
 static void dsm_op_early(struct ib_cq *cq, struct ib_wc *wc)
 {
 	dsm_op_error(container_of(wc->wr_cqe, struct dsm_op, early), wc);
@@ -227,7 +239,7 @@ static void dsm_sync_done(struct dsm_op *op)
  * @addr: remote address
  * @rkey: its key
  * @to: kmalloc()ed buffer
- * @len: bytes
+ * @len: bytes, a multiple of 8
  *
  * Context: process; sleeps until the request completes, about two seconds at
  * the most.
@@ -241,6 +253,7 @@ int dsm_session_read(struct dsm_session *session, u64 addr, u32 rkey, void *to,
 		.op.done = dsm_sync_done,
 		.done = COMPLETION_INITIALIZER_ONSTACK(sync.done),
 	};
+	u64 mark = dsm_read_mark(to, len);
 	struct ib_sge sge = {
 		.addr = ib_dma_map_single(dev, to, len, DMA_FROM_DEVICE),
 		.length = len,
@@ -264,6 +277,10 @@ int dsm_session_read(struct dsm_session *session, u64 addr, u32 rkey, void *to,
 		err = sync.op.error;
 	}
 	ib_dma_unmap_single(dev, sge.addr, len, DMA_FROM_DEVICE);
+	if (!err && !dsm_read_came(to, len, mark)) {
+		dsm_session_hollow(session);
+		err = -EHOSTDOWN;
+	}
 	return err;
 }
 

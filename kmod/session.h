@@ -3,6 +3,7 @@
 #define DSM_SESSION_H
 
 #include <linux/completion.h>
+#include <linux/random.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -92,6 +93,25 @@ struct dsm_op {
 	int error;
 };
 
+/*
+ * Soft-RoCE (6.1 and 6.12) completes a READ with success but without its bytes
+ * when the peer's network stack refused to send the answer.  As bytes come in
+ * order, all are in when the last are: those are marked before, and a READ that
+ * leaves the mark has failed.  Bytes that equal the mark come with the next one.
+ */
+static inline u64 dsm_read_mark(void *to, size_t len)
+{
+	u64 *last = to + len - sizeof(*last);
+
+	*last = get_random_u64();
+	return *last;
+}
+
+static inline bool dsm_read_came(const void *to, size_t len, u64 mark)
+{
+	return READ_ONCE(*(const u64 *)(to + len - sizeof(mark))) != mark;
+}
+
 struct dsm_session *dsm_session_alloc(struct dsm_node *node, bool active);
 void dsm_session_close(struct dsm_session *session);
 void dsm_session_fail(struct dsm_session *session, const char *why);
@@ -99,6 +119,7 @@ bool dsm_session_get(struct dsm_session *session);
 void dsm_session_put(struct dsm_session *session);
 bool dsm_session_established(const struct dsm_session *session);
 
+void dsm_session_hollow(struct dsm_session *session);
 struct dsm_conn *dsm_session_data(struct dsm_session *session);
 int dsm_op_post(struct dsm_op *op, struct dsm_conn *conn,
 		struct ib_send_wr *first, bool wait);
