@@ -138,7 +138,7 @@ int dsm_session_reply(struct dsm_session *session,
 				error ? 0 : len);
 }
 
-static struct dsm_call *dsm_call_claim(struct dsm_session *s,
+static struct dsm_call *dsm_call_claim(struct dsm_session *s, unsigned int type,
 				       struct dsm_wire_message *reply)
 {
 	struct dsm_call *found = NULL;
@@ -151,6 +151,7 @@ static struct dsm_call *dsm_call_claim(struct dsm_session *s,
 		if (call->busy)
 			continue;
 		call->busy = true;
+		call->type = type;
 		call->error = -EHOSTDOWN;
 		call->reply = reply;
 		/* The slot in the low bits, the rest tells a late answer. */
@@ -176,12 +177,12 @@ static int dsm_call_release(struct dsm_session *s, struct dsm_call *call)
 	return err;
 }
 
-static bool dsm_call_may_begin(struct dsm_session *s, struct dsm_wire_message *reply,
-			       struct dsm_call **call)
+static bool dsm_call_may_begin(struct dsm_session *s, unsigned int type,
+			       struct dsm_wire_message *reply, struct dsm_call **call)
 {
 	if (test_bit(DSM_SESSION_FAILED, &s->flags))
 		return true;
-	*call = dsm_call_claim(s, reply);
+	*call = dsm_call_claim(s, type, reply);
 	return *call;
 }
 
@@ -212,7 +213,7 @@ int dsm_session_call(struct dsm_session *session, enum dsm_wire_type type,
 	int err;
 
 	left = wait_event_killable_timeout(session->room,
-					   dsm_call_may_begin(session, reply, &call),
+					   dsm_call_may_begin(session, type, reply, &call),
 					   left);
 	if (!call && left < 0)
 		return -EINTR;
@@ -240,15 +241,22 @@ release:
 	return err;
 }
 
-static void dsm_session_answer(struct dsm_session *s,
+/* Returns false if it answers something else than what was asked. */
+static bool dsm_session_answer(struct dsm_session *s,
 			       const struct dsm_wire_message *message, size_t len)
 {
 	u32 id = le32_to_cpu(message->head.call);
 	u32 error = le32_to_cpu(message->head.error);
 	struct dsm_call *call = &s->calls[id % DSM_CALLS];
+	bool fits = true;
 
 	spin_lock(&s->lock);
-	if (call->busy && call->id == id && !completion_done(&call->done)) {
+	/* Of a call that was interrupted the answer comes late. */
+	if (call->busy && call->id == id && !completion_done(&call->done))
+		fits = le16_to_cpu(message->head.type) == (call->type | DSM_MSG_REPLY);
+	else
+		call = NULL;
+	if (call && fits) {
 		call->error = error < DSM_WIRE_MAX_ERROR ? -(int)error : -EPROTO;
 		if (call->reply) {
 			memset(call->reply, 0, sizeof(*call->reply));
@@ -258,6 +266,7 @@ static void dsm_session_answer(struct dsm_session *s,
 	}
 	spin_unlock(&s->lock);
 	wake_up_all(&s->room);
+	return fits;
 }
 
 static int dsm_receive_post(struct dsm_receive *receive)
@@ -316,20 +325,23 @@ static void dsm_receive_done(struct ib_cq *cq, struct ib_wc *wc)
 	    wc->byte_len > sizeof(*message) ||
 	    le16_to_cpu(message->head.len) != wc->byte_len - sizeof(message->head) ||
 	    message->head.reserved ||
-	    (type & ~DSM_MSG_REPLY) == 0 || (type & ~DSM_MSG_REPLY) >= DSM_MSG_NR) {
-		dsm_stat_add(s->node->stat, DSM_COUNTER_MESSAGES_REFUSED, 1);
-		dsm_session_fail(s, "malformed message");
-		return;
-	}
+	    (!(type & DSM_MSG_REPLY) && message->head.error) ||
+	    (type & ~DSM_MSG_REPLY) == 0 || (type & ~DSM_MSG_REPLY) >= DSM_MSG_NR)
+		goto refuse;
 	dsm_stat_add(s->node->stat, DSM_COUNTER_MESSAGES_RECEIVED, 1);
 	if (type & DSM_MSG_REPLY) {
-		dsm_session_answer(s, message, wc->byte_len);
+		if (!dsm_session_answer(s, message, wc->byte_len))
+			goto refuse;
 		dsm_receive_again(receive);
 		return;
 	}
 	if (!dsm_session_get(s))
 		return;
 	queue_work(s->node->wq, &receive->work);
+	return;
+refuse:
+	dsm_stat_add(s->node->stat, DSM_COUNTER_MESSAGES_REFUSED, 1);
+	dsm_session_fail(s, "malformed message");
 }
 
 /**

@@ -28,6 +28,7 @@ struct dsm_receive {
 /* A request of ours that waits for the peer's answer. */
 struct dsm_call {
 	u32 id;
+	u16 type;
 	bool busy;
 	int error;
 	struct completion done;
