@@ -147,9 +147,7 @@ void dsm_handshake_request(struct dsm_session *s,
 	if (!err)
 		return;
 refuse:
-	dsm_stat_add(s->node->stat, DSM_COUNTER_MESSAGES_REFUSED, 1);
-	dsm_session_reply(s, message, err, NULL, 0);
-	dsm_session_fail(s, "request refused");
+	dsm_session_refuse(s, message, err, "request refused");
 }
 
 static void dsm_handshake_fill_open(const struct dsm_link *link, unsigned int conn,

@@ -17,6 +17,7 @@ struct dsm_send {
 	struct ib_cqe cqe;
 	struct dsm_session *session;
 	dma_addr_t dma;
+	const char *last;	/* why the session ends with it, or NULL */
 	struct dsm_wire_message message;
 };
 
@@ -27,6 +28,8 @@ static void dsm_send_done(struct ib_cq *cq, struct ib_wc *wc)
 
 	if (wc->status != IB_WC_SUCCESS)
 		dsm_session_fail(s, ib_wc_status_msg(wc->status));
+	else if (send->last)
+		dsm_session_fail(s, send->last);
 	ib_dma_unmap_single(s->node->device, send->dma,
 			    sizeof(send->message), DMA_TO_DEVICE);
 	dsm_conn_release(&s->conn[0], 1);
@@ -54,7 +57,8 @@ static enum dsm_counter dsm_message_counter(unsigned int type)
 }
 
 static int dsm_session_send(struct dsm_session *s, unsigned int type, u32 call,
-			    int error, const void *payload, size_t len)
+			    int error, const void *payload, size_t len,
+			    const char *last)
 {
 	struct ib_device *dev = s->node->device;
 	struct dsm_conn *conn = &s->conn[0];
@@ -73,6 +77,7 @@ static int dsm_session_send(struct dsm_session *s, unsigned int type, u32 call,
 	if (!send)
 		return -ENOMEM;
 	send->session = s;
+	send->last = last;
 	send->cqe.done = dsm_send_done;
 	send->message.head.type = cpu_to_le16(type);
 	send->message.head.len = cpu_to_le16(len);
@@ -135,7 +140,28 @@ int dsm_session_reply(struct dsm_session *session,
 	return dsm_session_send(session,
 				le16_to_cpu(request->head.type) | DSM_MSG_REPLY,
 				le32_to_cpu(request->head.call), error, payload,
-				error ? 0 : len);
+				error ? 0 : len, NULL);
+}
+
+/**
+ * dsm_session_refuse() - answer a request with an error and give the session up
+ * @session: that it came on
+ * @request: that should not have been made
+ * @error: a negative errno
+ * @why: for the log; a constant string
+ *
+ * The session fails when the peer has the answer, so that it learns why, or has
+ * not acknowledged it in time.  Until then nothing it asks is listened to.
+ */
+void dsm_session_refuse(struct dsm_session *session,
+			const struct dsm_wire_message *request, int error,
+			const char *why)
+{
+	set_bit(DSM_SESSION_REFUSED, &session->flags);
+	dsm_stat_add(session->node->stat, DSM_COUNTER_MESSAGES_REFUSED, 1);
+	if (dsm_session_send(session, le16_to_cpu(request->head.type) | DSM_MSG_REPLY,
+			     le32_to_cpu(request->head.call), error, NULL, 0, why))
+		dsm_session_fail(session, why);
 }
 
 static struct dsm_call *dsm_call_claim(struct dsm_session *s, unsigned int type,
@@ -221,7 +247,7 @@ int dsm_session_call(struct dsm_session *session, enum dsm_wire_type type,
 		dsm_session_fail(session, "requests pile up");
 		return -EHOSTDOWN;
 	}
-	err = dsm_session_send(session, type, call->id, 0, payload, len);
+	err = dsm_session_send(session, type, call->id, 0, payload, len, NULL);
 	if (err)
 		goto release;
 	left = wait_event_killable_timeout(session->room,
@@ -302,7 +328,8 @@ static void dsm_receive_work(struct work_struct *work)
 	struct dsm_receive *receive = container_of(work, struct dsm_receive, work);
 	struct dsm_session *s = receive->session;
 
-	s->request(s, receive->message);
+	if (!test_bit(DSM_SESSION_REFUSED, &s->flags))
+		s->request(s, receive->message);
 	dsm_receive_again(receive);
 	dsm_session_put(s);
 }

@@ -41,6 +41,9 @@ int dsm_session_call(struct dsm_session *session, enum dsm_wire_type type,
 int dsm_session_reply(struct dsm_session *session,
 		      const struct dsm_wire_message *request, int error,
 		      const void *payload, size_t len);
+void dsm_session_refuse(struct dsm_session *session,
+			const struct dsm_wire_message *request, int error,
+			const char *why);
 int dsm_receives_alloc(struct dsm_session *s);
 int dsm_receives_post(struct dsm_session *s);
 void dsm_receives_free(struct dsm_session *s);

@@ -185,9 +185,7 @@ static void dsm_node_request(struct dsm_node *node, u32 peer,
 				  &name, sizeof(name));
 		return;
 	}
-	dsm_stat_add(node->stat, DSM_COUNTER_MESSAGES_REFUSED, 1);
-	dsm_session_reply(session, message, -EPROTO, NULL, 0);
-	dsm_session_fail(session, "malformed request");
+	dsm_session_refuse(session, message, -EPROTO, "malformed request");
 }
 
 /* A region may have been removed while its registrar could not tell us. */
