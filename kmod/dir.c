@@ -160,9 +160,13 @@ static int dsm_dir_read(struct dsm_session *s, unsigned int index,
 		dsm_dir_count(s->node->stat);
 		dsm_dir_count(region->stat);
 		if (entry->head == entry->tail && !(le32_to_cpu(entry->head) & 1))
-			return 0;
+			break;
 	}
-	return -EIO;
+	/* A version that no word can hold must not raise what we have seen. */
+	if (tries == 8 || le64_to_cpu(entry->born) > DSM_WORD_VERSION_MASK ||
+	    memchr_inv(entry->reserved, 0, sizeof(entry->reserved)))
+		return -EIO;
+	return 0;
 }
 
 static void dsm_far_fill(struct dsm_link *link, struct dsm_far *far, u32 serial,

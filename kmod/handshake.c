@@ -50,7 +50,7 @@ static int dsm_handshake_check_hello(const struct dsm_link *link,
 		if (le32_to_cpu(hello->segment[i].entries) > DSM_DIR_SEGMENT_ENTRIES)
 			return -EPROTO;
 	/* A new life must begin above all versions of the one before. */
-	if (!hello->born)
+	if (!hello->born || le64_to_cpu(hello->born) > DSM_WORD_VERSION_MASK)
 		return -EPROTO;
 	if (le64_to_cpu(hello->born) != link->born &&
 	    le64_to_cpu(hello->born) <= READ_ONCE(link->seen))
