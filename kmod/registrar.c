@@ -110,6 +110,25 @@ static bool dsm_name_valid(const char *name)
 	return len && len < DSM_NAME_BYTES;
 }
 
+/* Does a named handle lie in the range, and in @home's partition if it is one? */
+static int dsm_name_place(const struct dsm_node *node, const struct dsm_wire_name *wire,
+			  u32 home)
+{
+	const struct dsm_geometry *geometry = &node->config.geometry;
+	u64 offset = le64_to_cpu(wire->addr) - geometry->base;
+	u64 size = le64_to_cpu(wire->size);
+
+	if (offset >= geometry->span || size > geometry->span - offset)
+		return -ERANGE;
+	if (!size)
+		return -EINVAL;
+	if (home != DSM_NODE_ANY &&
+	    (dsm_home(node, offset >> PAGE_SHIFT) != home ||
+	     dsm_home(node, (offset + size - 1) >> PAGE_SHIFT) != home))
+		return -EXDEV;
+	return 0;
+}
+
 static void dsm_record_show(const struct dsm_record *record, struct dsm_wire_region *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -135,8 +154,8 @@ static int dsm_record_create(struct dsm_node *node, const struct dsm_wire_region
 	if (!record)
 		return -ENOMEM;
 	/* Never used again: of this node, above all ids of its earlier lives. */
-	r->last_id = max(r->last_id + 1, dsm_clock() & (BIT_ULL(56) - 1));
-	record->id = ((u64)node->id << 56) | r->last_id;
+	r->last_id = max(r->last_id + 1, dsm_clock() & (BIT_ULL(DSM_ID_NODE_SHIFT) - 1));
+	record->id = ((u64)node->id << DSM_ID_NODE_SHIFT) | r->last_id;
 	record->uid = le32_to_cpu(in->uid);
 	record->gid = le32_to_cpu(in->gid);
 	record->mode = le32_to_cpu(in->mode) & 0777;
@@ -168,6 +187,8 @@ int dsm_registrar_region(struct dsm_node *node, enum dsm_wire_type type,
 
 	if ((type == DSM_MSG_REGION_CREATE || type == DSM_MSG_REGION_FIND ||
 	     type == DSM_MSG_REGION_REMOVE) && !dsm_name_valid(in->name))
+		return -EINVAL;
+	if (in->reserved || le32_to_cpu(in->flags) & ~DSM_WIRE_ADMIN)
 		return -EINVAL;
 
 	mutex_lock(&r->lock);
@@ -291,7 +312,8 @@ static int dsm_record_publish(struct dsm_node *node, struct dsm_record *record,
  * @in: the request
  * @out: the answer
  *
- * Return: 0, -EINVAL, -EIDRM (no such region), -EEXIST, -ENOENT, -ENOSPC, -ENOMEM.
+ * Return: 0, -EINVAL, -EIDRM (no such region), -EEXIST, -ENOENT, -ENOSPC, -ENOMEM;
+ * _PUBLISH also -ERANGE, -EXDEV (not in the partition of @from).
  */
 int dsm_registrar_name(struct dsm_node *node, u32 from, enum dsm_wire_type type,
 		       const struct dsm_wire_name *in, struct dsm_wire_name *out)
@@ -301,8 +323,12 @@ int dsm_registrar_name(struct dsm_node *node, u32 from, enum dsm_wire_type type,
 	struct dsm_named *named;
 	int err = 0;
 
-	if (!dsm_name_valid(in->name))
+	if (!dsm_name_valid(in->name) || in->reserved || le32_to_cpu(in->watch) > 1)
 		return -EINVAL;
+	if (type == DSM_MSG_NAME_PUBLISH)
+		err = dsm_name_place(node, in, from);
+	if (err)
+		return err;
 	memset(out, 0, sizeof(*out));
 	mutex_lock(&r->lock);
 	record = dsm_record_by_id(r, le64_to_cpu(in->region));
@@ -325,6 +351,26 @@ int dsm_registrar_name(struct dsm_node *node, u32 from, enum dsm_wire_type type,
 }
 
 /* ---- asking, wherever the registrar is ---- */
+
+/* A registrar speaks of its own regions, and of the one it was asked about. */
+static bool dsm_registrar_answers(u32 registrar, enum dsm_wire_type type,
+				  const struct dsm_wire_region *in,
+				  const struct dsm_wire_region *out)
+{
+	u64 id = le64_to_cpu(out->id);
+
+	if (!dsm_name_valid(out->name) || id >> DSM_ID_NODE_SHIFT != registrar ||
+	    out->reserved)
+		return false;
+	switch (type) {
+	case DSM_MSG_REGION_CHECK:
+		return out->id == in->id;
+	case DSM_MSG_REGION_NEXT:
+		return id > le64_to_cpu(in->cursor);
+	default:
+		return !strcmp(out->name, in->name);
+	}
+}
 
 /**
  * dsm_registrar_ask_region() - have the registrar carry out a request
@@ -352,7 +398,7 @@ int dsm_registrar_ask_region(struct dsm_node *node, u32 registrar,
 		return -ENOMEM;
 	err = dsm_link_call(node->links[registrar], type, in, sizeof(*in), reply);
 	if (!err && (le16_to_cpu(reply->head.len) != sizeof(*out) ||
-		     !dsm_name_valid(reply->region.name)))
+		     !dsm_registrar_answers(registrar, type, in, &reply->region)))
 		err = -EPROTO;
 	if (!err)
 		*out = reply->region;
@@ -383,7 +429,9 @@ int dsm_registrar_ask_name(struct dsm_node *node, u32 registrar,
 	if (!reply)
 		return -ENOMEM;
 	err = dsm_link_call(node->links[registrar], type, in, sizeof(*in), reply);
-	if (!err && le16_to_cpu(reply->head.len) != sizeof(*out))
+	if (!err && (le16_to_cpu(reply->head.len) != sizeof(*out) ||
+		     (type == DSM_MSG_NAME_LOOKUP &&
+		      dsm_name_place(node, &reply->name, DSM_NODE_ANY))))
 		err = -EPROTO;
 	if (!err)
 		*out = reply->name;

@@ -11,6 +11,7 @@ struct dsm_node;
 enum {
 	DSM_MAX_REGIONS = 4096,		/* a registrar keeps */
 	DSM_MAX_NAMES = 65536,		/* a region has */
+	DSM_ID_NODE_SHIFT = 56,		/* a region's id tells its registrar */
 };
 
 /**
