@@ -166,6 +166,10 @@ static void dsm_node_request(struct dsm_node *node, u32 peer,
 	case DSM_MSG_REVOKE:
 		if (len != sizeof(message->region))
 			break;
+		/* Any peer may have had keys, but only the registrar removes. */
+		if (type == DSM_MSG_REGION_GONE &&
+		    le64_to_cpu(message->region.id) >> DSM_ID_NODE_SHIFT != peer)
+			break;
 		dsm_node_region_gone(node, le64_to_cpu(message->region.id));
 		dsm_session_reply(session, message, 0, NULL, 0);
 		return;
