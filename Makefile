@@ -18,7 +18,7 @@ endif
 # tools/dsm-kernel unpacks those into the user's cache.
 PACKAGES := gcc make libc6-dev bc bison flex libelf-dev libssl-dev perl python3 \
 	    kmod patch xz-utils zstd cpio rsync pkg-config linux-source-6.1 pahole \
-	    qemu-system-x86 busybox-static iproute2 util-linux file \
+	    qemu-system-x86 libibverbs-dev librdmacm-dev busybox-static iproute2 util-linux file \
 	    clang clang-format clang-tidy sparse shellcheck mandoc spin
 
 CLUSTER_OPTIONS := --kernel $(KERNEL) $(if $(N),-n $(N)) \

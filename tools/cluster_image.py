@@ -14,8 +14,9 @@ from cluster_base import BUILD, HERE, ClusterError, find_program
 
 # What a guest loads, with all that these depend on.  virtio_console comes
 # first: it carries the channel to us.  rxe asks for its checksum by name only.
+# The last two are for RDMA from user space: a selftest plays a peer.
 MODULES = ("virtio_pci virtio_console virtio_net dummy configfs crc32_generic "
-           "sha256_generic hmac rdma_cm rdma_rxe").split()
+           "sha256_generic hmac rdma_cm rdma_rxe ib_uverbs rdma_ucm").split()
 
 
 
