@@ -20,7 +20,7 @@ BUDGET=${BUDGET:-0}
 [ -z "$STRESS" ] || BUDGET=0
 
 ALL="ioctl region object map lib remote fault cache process gone revoke failnth
-     dsmctl config module net-walk net-member net-kill"
+     rogue dsmctl config module net-walk net-member net-kill"
 
 # Emulation under KASAN is slow.
 limit_seconds=2400
