@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The node's own partition: chunks, their ledgers and the large objects in them.
+ * The node's own partition: chunks with their ledgers and claims.
  *
- * The ledger is the truth.  Of a large object of n pages the first page's word
- * is LIVE(DSM_LINES_LARGE, v), the others' are CONT with versions of their own;
- * when it is frozen all are FROZEN(v + 1), the first with DSM_LINES_LARGE.  So
- * an object's size is read off the ledger, and a handle is checked against it.
- * Versions of a word only grow, over frees and over lives of the chunk.
+ * The ledger is the truth, and this node's CPUs alone write it.  Versions of a
+ * word only grow, over frees and over lives of the chunk.  Claims are written by
+ * RDMA devices alone: peers', and this node's over its link to itself.
  */
 #include <linux/fs.h>
 #include <linux/ktime.h>
@@ -78,14 +76,22 @@ static void dsm_chunk_free_pages(struct dsm_chunk *chunk)
  */
 void dsm_chunk_put(struct dsm_chunk *chunk)
 {
+	unsigned int i;
+
 	if (!refcount_dec_and_test(&chunk->ref))
 		return;
 	dsm_mr_unregister(chunk->node, &chunk->claims_mr);
 	dsm_mr_unregister(chunk->node, &chunk->ledger_mr);
 	dsm_mr_unregister(chunk->node, &chunk->payload_mr);
 	dsm_chunk_free_pages(chunk);
-	free_page((unsigned long)chunk->claims);
-	free_page((unsigned long)chunk->ledger);
+	for (i = 0; i < DSM_SMALL_WORD_PAGES; i++) {
+		if (chunk->claims[i])
+			__free_page(chunk->claims[i]);
+		if (chunk->ledger[i])
+			__free_page(chunk->ledger[i]);
+	}
+	kfree(chunk->readers);
+	kfree(chunk->slabs);
 	kfree_rcu(chunk, rcu);
 }
 
@@ -131,32 +137,60 @@ static int dsm_chunk_alloc_pages(struct dsm_chunk *chunk)
 	return 0;
 }
 
+static int dsm_chunk_alloc_words(struct dsm_chunk *chunk, u64 born)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < dsm_chunk_word_pages(chunk); i++) {
+		chunk->ledger[i] = alloc_page(GFP_USER | __GFP_ZERO);
+		chunk->claims[i] = alloc_page(GFP_USER | __GFP_ZERO);
+		if (!chunk->ledger[i] || !chunk->claims[i])
+			return -ENOMEM;
+		for (k = 0; k < DSM_PAGE_WORDS; k++)
+			*dsm_chunk_word(chunk, i * DSM_PAGE_WORDS + k) =
+				DSM_WORD(DSM_STATE_FREE, 0, born);
+	}
+	if (chunk->kind == DSM_CHUNK_SMALL)
+		chunk->slabs = kcalloc(DSM_CHUNK_PAGES, sizeof(*chunk->slabs), GFP_KERNEL);
+	else
+		chunk->readers = kcalloc(DSM_CHUNK_PAGES, sizeof(*chunk->readers),
+					 GFP_KERNEL);
+	return chunk->slabs || chunk->readers ? 0 : -ENOMEM;
+}
+
 static int dsm_chunk_register(struct dsm_chunk *chunk)
 {
-	struct page *ledger = virt_to_page(chunk->ledger);
-	struct page *claims = virt_to_page(chunk->claims);
+	unsigned int words = dsm_chunk_word_pages(chunk);
 	int err;
 
 	err = dsm_mr_register(chunk->node, &chunk->payload_mr, chunk->pages,
 			      DSM_CHUNK_PAGES, IB_ACCESS_REMOTE_READ);
 	if (!err)
-		err = dsm_mr_register(chunk->node, &chunk->ledger_mr, &ledger, 1,
-				      IB_ACCESS_REMOTE_READ);
+		err = dsm_mr_register(chunk->node, &chunk->ledger_mr, chunk->ledger,
+				      words, IB_ACCESS_REMOTE_READ);
 	if (!err)
-		err = dsm_mr_register(chunk->node, &chunk->claims_mr, &claims, 1,
-				      IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_READ |
-				      IB_ACCESS_REMOTE_ATOMIC);
+		err = dsm_mr_register(chunk->node, &chunk->claims_mr, chunk->claims,
+				      words, IB_ACCESS_LOCAL_WRITE |
+				      IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC);
 	return err;
 }
 
-/* Populate chunk @index, which is not busy.  Under dsm_chunks.lock. */
-static int dsm_chunk_populate(struct dsm_region *region, unsigned int index)
+/**
+ * dsm_chunk_populate() - add a chunk to a region
+ * @region: that it will belong to
+ * @index: of a chunk that is not busy
+ * @kind: DSM_CHUNK_LARGE or DSM_CHUNK_SMALL
+ *
+ * Context: process, under dsm_chunks.lock.
+ * Return: 0, -ENOMEM, -EHOSTDOWN, -EINTR.
+ */
+int dsm_chunk_populate(struct dsm_region *region, unsigned int index,
+		       enum dsm_chunk_kind kind)
 {
 	struct dsm_node *node = region->node;
 	struct dsm_chunks *chunks = &node->chunks;
 	struct dsm_wire_chunk entry = {};
 	struct dsm_chunk *chunk;
-	unsigned int i;
 	u64 born;
 	int err;
 
@@ -167,17 +201,14 @@ static int dsm_chunk_populate(struct dsm_region *region, unsigned int index)
 	refcount_set(&chunk->ref, 1);
 	chunk->node = node;
 	chunk->index = index;
+	chunk->kind = kind;
 	chunk->region = region;
 	init_rwsem(&chunk->lock);
 	INIT_LIST_HEAD(&chunk->list);
-	chunk->ledger = (u64 *)get_zeroed_page(GFP_KERNEL);
-	chunk->claims = (u64 *)get_zeroed_page(GFP_KERNEL);
-	err = chunk->ledger && chunk->claims ? dsm_chunk_alloc_pages(chunk) : -ENOMEM;
+	born = max(chunks->floor[index] + 1, dsm_clock());
+	err = dsm_chunk_alloc_words(chunk, born) ?: dsm_chunk_alloc_pages(chunk);
 	if (err)
 		goto put;
-	born = max(chunks->floor[index] + 1, dsm_clock());
-	for (i = 0; i < DSM_CHUNK_PAGES; i++)
-		chunk->ledger[i] = DSM_WORD(DSM_STATE_FREE, 0, born);
 	err = dsm_chunk_register(chunk);
 	if (err)
 		goto put;
@@ -187,7 +218,7 @@ static int dsm_chunk_populate(struct dsm_region *region, unsigned int index)
 
 	set_bit(index, chunks->busy);
 	list_add_tail(&chunk->list, &region->chunks);
-	entry.kind = DSM_CHUNK_LARGE;
+	entry.kind = kind;
 	entry.region = cpu_to_le64(region->id);
 	entry.born = cpu_to_le64(born);
 	entry.payload_addr = cpu_to_le64(chunk->payload_mr.mr->iova);
@@ -202,298 +233,13 @@ static int dsm_chunk_populate(struct dsm_region *region, unsigned int index)
 	dsm_stat_add(node->stat, DSM_COUNTER_GAUGE_CHUNKS, 1);
 	dsm_stat_add(region->stat, DSM_COUNTER_GAUGE_CHUNKS, 1);
 	trace_dsm_chunk(node->id, index, region->id, true);
+	if (kind == DSM_CHUNK_SMALL)
+		dsm_region_window_changed(region, dsm_partition(node, node->id) +
+					  (pgoff_t)index * DSM_CHUNK_PAGES,
+					  DSM_CHUNK_PAGES);
 	return 0;
 put:
 	dsm_chunk_put(chunk);
-	return err;
-}
-
-/* ---- large objects: runs of pages that may span chunks ---- */
-
-/* The chunk and word of a page of the partition.  Under dsm_chunks.lock. */
-static struct dsm_chunk *dsm_object_chunk(struct dsm_region *region, u64 page)
-{
-	struct dsm_chunk *chunk;
-
-	chunk = xa_load(&region->node->chunks.table, page / DSM_CHUNK_PAGES);
-	return chunk && chunk->region == region ? chunk : NULL;
-}
-
-static u64 dsm_object_word(struct dsm_region *region, u64 page)
-{
-	struct dsm_chunk *chunk = dsm_object_chunk(region, page);
-
-	return chunk ? READ_ONCE(chunk->ledger[page % DSM_CHUNK_PAGES]) : 0;
-}
-
-/* Every ledger store is a locked exchange: a NIC must not see it late. */
-static void dsm_word_store(struct dsm_chunk *chunk, unsigned int i, u64 word)
-{
-	xchg(&chunk->ledger[i], word);
-}
-
-static void dsm_object_breathe(u64 page)
-{
-	if (!(page % DSM_CHUNK_PAGES))
-		cond_resched();
-}
-
-/* Find @n free pages in a row, populating chunks.  Under dsm_chunks.lock. */
-static int dsm_object_place(struct dsm_region *region, u64 n, u64 *page)
-{
-	struct dsm_chunks *chunks = &region->node->chunks;
-	unsigned long first, k, i;
-	struct dsm_chunk *chunk;
-	int err;
-
-	if (n <= DSM_CHUNK_PAGES) {
-		list_for_each_entry(chunk, &region->chunks, list) {
-			first = bitmap_find_next_zero_area(chunk->used, DSM_CHUNK_PAGES,
-							   0, n, 0);
-			if (first < DSM_CHUNK_PAGES) {
-				*page = (u64)chunk->index * DSM_CHUNK_PAGES + first;
-				return 0;
-			}
-		}
-	}
-	k = DIV_ROUND_UP(n, DSM_CHUNK_PAGES);
-	if (k > chunks->nr)
-		return -ENOSPC;
-	first = bitmap_find_next_zero_area(chunks->busy, chunks->nr, 0, k, 0);
-	if (first >= chunks->nr)
-		return -ENOSPC;
-	for (i = 0; i < k; i++) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		/* On failure those that were populated stay, free, for the next. */
-		err = dsm_chunk_populate(region, first + i);
-		if (err)
-			return err;
-		cond_resched();
-	}
-	*page = (u64)first * DSM_CHUNK_PAGES;
-	return 0;
-}
-
-/**
- * dsm_object_alloc() - allocate a large object
- * @region: that it will belong to
- * @ref: in: size; out: the handle, size rounded up to pages
- *
- * Context: process, sleeps.
- * Return: 0, -EINVAL, -ENOSPC, -ENOMEM, -EIDRM, -EHOSTDOWN, -EINTR.
- */
-int dsm_object_alloc(struct dsm_region *region, struct dsm_ref *ref)
-{
-	const struct dsm_geometry *geometry = &region->node->config.geometry;
-	struct dsm_chunks *chunks = &region->node->chunks;
-	u64 n, page, i, version = 0;
-	struct dsm_chunk *chunk;
-	int err;
-
-	if (!ref->size || ref->addr || ref->version)
-		return -EINVAL;
-	if (ref->size > geometry->span)
-		return -EINVAL;
-	n = DIV_ROUND_UP_ULL(ref->size, PAGE_SIZE);
-
-	mutex_lock(&chunks->lock);
-	err = READ_ONCE(region->gone) ? -EIDRM : dsm_object_place(region, n, &page);
-	if (err)
-		goto unlock;
-	for (i = 0; i < n; i++) {
-		version = max(version, dsm_word_version(dsm_object_word(region, page + i)));
-		dsm_object_breathe(i);
-	}
-	version++;
-	/* The first word last: it makes the object. */
-	for (i = n; i-- > 0;) {
-		unsigned int k = (page + i) % DSM_CHUNK_PAGES;
-
-		chunk = dsm_object_chunk(region, page + i);
-		set_bit(k, chunk->used);
-		dsm_word_store(chunk, k, i ?
-			       DSM_WORD(DSM_STATE_CONT, 0, dsm_word_version(chunk->ledger[k])) :
-			       DSM_WORD(DSM_STATE_LIVE, DSM_LINES_LARGE, version));
-		dsm_object_breathe(i);
-	}
-	ref->addr = geometry->base +
-		    ((dsm_partition(region->node, region->node->id) + page) << PAGE_SHIFT);
-	ref->version = DSM_WORD(DSM_STATE_LIVE, DSM_LINES_LARGE, version);
-	ref->size = n << PAGE_SHIFT;
-unlock:
-	mutex_unlock(&chunks->lock);
-	return err;
-}
-
-/* Where a handle points in this partition, or why it cannot be one of ours. */
-static int dsm_object_page(struct dsm_region *region, const struct dsm_ref *ref,
-			   u64 *page)
-{
-	const struct dsm_geometry *geometry = &region->node->config.geometry;
-	u64 pgoff;
-
-	if (ref->addr < geometry->base || ref->addr - geometry->base >= geometry->span ||
-	    ref->size > geometry->span - (ref->addr - geometry->base))
-		return -ERANGE;
-	if (!PAGE_ALIGNED(ref->addr) || !ref->size)
-		return -EINVAL;
-	pgoff = (ref->addr - geometry->base) >> PAGE_SHIFT;
-	if (dsm_home(region->node, pgoff) != region->node->id)
-		return -EXDEV;
-	*page = pgoff - dsm_partition(region->node, region->node->id);
-	return 0;
-}
-
-/*
- * Does @ref name a whole object in @state?  Under dsm_chunks.lock.
- * Sets @page and @n.
- */
-static int dsm_object_find(struct dsm_region *region, const struct dsm_ref *ref,
-			   enum dsm_state state, u64 *page, u64 *n)
-{
-	struct dsm_chunk *chunk;
-	u64 word, i;
-	int err;
-
-	err = dsm_object_page(region, ref, page);
-	if (err)
-		return err;
-	if (READ_ONCE(region->gone))
-		return -EIDRM;
-	chunk = xa_load(&region->node->chunks.table, *page / DSM_CHUNK_PAGES);
-	if (chunk && chunk->region != region)
-		return -EXDEV;
-	word = dsm_object_word(region, *page);
-	if (dsm_word_lines(word) != DSM_LINES_LARGE)
-		return -ESTALE;
-	/* An older handle to what is frozen now is told so. */
-	if (state == DSM_STATE_LIVE && dsm_word_state(word) == DSM_STATE_FROZEN &&
-	    (ref->version == word ||
-	     ref->version == DSM_WORD(DSM_STATE_LIVE, DSM_LINES_LARGE,
-				      dsm_word_version(word) - 1)))
-		return -EROFS;
-	if (ref->version != word)
-		return -ESTALE;
-	if (dsm_word_state(word) != state)
-		return -EINVAL;
-	for (i = 1; i < ref->size >> PAGE_SHIFT; i++) {
-		u64 next = dsm_object_word(region, *page + i);
-
-		if (state == DSM_STATE_FROZEN ?
-		    next != DSM_WORD(DSM_STATE_FROZEN, 0, dsm_word_version(word)) :
-		    dsm_word_state(next) != DSM_STATE_CONT)
-			return -ESTALE;
-		dsm_object_breathe(i);
-	}
-	/* It must end where the handle says. */
-	if (!PAGE_ALIGNED(ref->size))
-		return -ESTALE;
-	*n = i;
-	word = dsm_object_word(region, *page + i);
-	if (dsm_word_state(word) == DSM_STATE_CONT ||
-	    (dsm_word_state(word) == DSM_STATE_FROZEN && !dsm_word_lines(word)))
-		return -ESTALE;
-	return 0;
-}
-
-/* Change the words of an object's pages chunk by chunk, with nothing mapped. */
-static void dsm_object_change(struct dsm_region *region, u64 page, u64 n,
-			      enum dsm_state state, u64 version)
-{
-	pgoff_t base = dsm_partition(region->node, region->node->id);
-	u64 i = 0;
-
-	while (i < n) {
-		struct dsm_chunk *chunk = dsm_object_chunk(region, page + i);
-		unsigned int k = (page + i) % DSM_CHUNK_PAGES;
-		u64 last = min_t(u64, n - i, DSM_CHUNK_PAGES - k) + k;
-
-		down_write(&chunk->lock);
-		unmap_mapping_pages(region->mapping, base + page + i, last - k, false);
-		for (; k < last; k++, i++) {
-			u64 word = chunk->ledger[k];
-
-			if (state == DSM_STATE_FROZEN) {
-				word = DSM_WORD(DSM_STATE_FROZEN,
-						i ? 0 : DSM_LINES_LARGE, version);
-			} else {
-				clear_highpage(chunk->pages[k]);
-				word = DSM_WORD(DSM_STATE_FREE, 0, dsm_word_version(word));
-				clear_bit(k, chunk->used);
-			}
-			dsm_word_store(chunk, k, word);
-		}
-		up_write(&chunk->lock);
-		cond_resched();
-	}
-}
-
-/**
- * dsm_object_free() - free a large object that is not frozen
- * @region: that it belongs to
- * @ref: its handle
- *
- * Return: 0, -EINVAL, -ERANGE, -EXDEV, -ESTALE, -EROFS, -EIDRM.
- */
-int dsm_object_free(struct dsm_region *region, const struct dsm_ref *ref)
-{
-	struct dsm_chunks *chunks = &region->node->chunks;
-	u64 page, n;
-	int err;
-
-	mutex_lock(&chunks->lock);
-	err = dsm_object_find(region, ref, DSM_STATE_LIVE, &page, &n);
-	if (!err)
-		dsm_object_change(region, page, n, DSM_STATE_FREE, 0);
-	mutex_unlock(&chunks->lock);
-	return err;
-}
-
-/**
- * dsm_object_freeze() - make a large object read-only for ever
- * @region: that it belongs to
- * @ref: in: its handle; out: the frozen object's
- *
- * When it returns no process of this node can write to the object any more, and
- * what they wrote is what every node will read.
- *
- * Return: 0, -EINVAL, -ERANGE, -EXDEV, -ESTALE, -EROFS, -EIDRM.
- */
-int dsm_object_freeze(struct dsm_region *region, struct dsm_ref *ref)
-{
-	struct dsm_chunks *chunks = &region->node->chunks;
-	u64 page, n, version;
-	int err;
-
-	mutex_lock(&chunks->lock);
-	err = dsm_object_find(region, ref, DSM_STATE_LIVE, &page, &n);
-	if (!err) {
-		version = dsm_word_version(ref->version) + 1;
-		dsm_object_change(region, page, n, DSM_STATE_FROZEN, version);
-		ref->version = DSM_WORD(DSM_STATE_FROZEN, DSM_LINES_LARGE, version);
-	}
-	mutex_unlock(&chunks->lock);
-	return err;
-}
-
-/**
- * dsm_object_check() - is this the handle of a frozen object of this partition?
- * @region: that it must belong to
- * @ref: the handle
- *
- * Return: 0, -EXDEV (another partition: the caller asks its home), -EINVAL (not
- * frozen), -ERANGE, -ESTALE, -EIDRM.
- */
-int dsm_object_check(struct dsm_region *region, const struct dsm_ref *ref)
-{
-	struct dsm_chunks *chunks = &region->node->chunks;
-	u64 page, n;
-	int err;
-
-	mutex_lock(&chunks->lock);
-	err = dsm_object_find(region, ref, DSM_STATE_FROZEN, &page, &n);
-	mutex_unlock(&chunks->lock);
 	return err;
 }
 
@@ -536,10 +282,11 @@ void dsm_chunks_release(struct dsm_region *region)
 
 	mutex_lock(&chunks->lock);
 	list_for_each_entry_safe(chunk, next, &region->chunks, list) {
-		for (i = 0; i < DSM_CHUNK_PAGES; i++)
-			chunks->floor[chunk->index] =
-				max(chunks->floor[chunk->index],
-				    dsm_word_version(chunk->ledger[i]));
+		u64 floor = chunks->floor[chunk->index];
+
+		for (i = 0; i < dsm_chunk_word_pages(chunk) * DSM_PAGE_WORDS; i++)
+			floor = max(floor, dsm_word_version(*dsm_chunk_word(chunk, i)));
+		chunks->floor[chunk->index] = floor;
 		list_del(&chunk->list);
 		xa_erase(&chunks->table, chunk->index);
 		clear_bit(chunk->index, chunks->busy);

@@ -2,6 +2,7 @@
 #ifndef DSM_CHUNK_H
 #define DSM_CHUNK_H
 
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
@@ -10,6 +11,24 @@
 
 struct dsm_node;
 struct dsm_region;
+
+enum {
+	DSM_PAGE_LINES = PAGE_SIZE / DSM_LINE_SIZE,
+	DSM_PAGE_WORDS = PAGE_SIZE / sizeof(u64),
+	DSM_CHUNK_LINES = DSM_CHUNK_SIZE / DSM_LINE_SIZE,
+	DSM_SMALL_WORD_PAGES = DSM_CHUNK_LINES / DSM_PAGE_WORDS,
+	DSM_WINDOW_SHIFT = 3,		/* pages of the range to a page of words */
+};
+
+/**
+ * struct dsm_slab - a page that small objects of one size are allocated from
+ * @owner: the attached file that allocates from it; NULL: anybody may have it
+ * @lines: of an object; 0: the page was never used
+ */
+struct dsm_slab {
+	const void *owner;
+	u8 lines;
+};
 
 /**
  * struct dsm_chunk - 2 MiB of the node's own partition
@@ -23,9 +42,16 @@ struct dsm_region;
  * @dead: it is being given back: nothing of it may be mapped any more
  * @pages: payload
  * @huge: they are one order-9 page
- * @ledger: one word a page; READ by peers
- * @claims: one word a page; changed by the NIC alone
- * @used: pages of objects; protected by dsm_chunks.lock
+ * @kind: DSM_CHUNK_LARGE: one word a page; DSM_CHUNK_SMALL: one word a line
+ * @ledger: pages of words, READ by peers.  Of small objects processes of the
+ *	    region write them too: to the kernel they are hints
+ * @claims: pages of words, changed by RDMA devices alone
+ * @used: large: pages of objects; protected by dsm_chunks.lock
+ * @readers: large: by first page, shared borrows of this node's processes;
+ *	     protected by dsm_chunks.lock
+ * @slabs: small: by page; protected by dsm_chunks.lock
+ * @slabs_carved: small: pages that are slabs; protected by dsm_chunks.lock
+ * @slab_at: page where the next one is looked for; protected by dsm_chunks.lock
  * @payload_mr: registration of @pages
  * @ledger_mr: of @ledger
  * @claims_mr: of @claims
@@ -41,9 +67,14 @@ struct dsm_chunk {
 	bool dead;
 	struct page *pages[DSM_CHUNK_PAGES];
 	bool huge;
-	u64 *ledger;
-	u64 *claims;
+	enum dsm_chunk_kind kind;
+	struct page *ledger[DSM_SMALL_WORD_PAGES];
+	struct page *claims[DSM_SMALL_WORD_PAGES];
 	DECLARE_BITMAP(used, DSM_CHUNK_PAGES);
+	u32 *readers;
+	struct dsm_slab *slabs;
+	unsigned int slabs_carved;
+	unsigned int slab_at;
 	struct dsm_mr payload_mr;
 	struct dsm_mr ledger_mr;
 	struct dsm_mr claims_mr;
@@ -73,10 +104,8 @@ void dsm_chunks_free(struct dsm_node *node);
 struct dsm_chunk *dsm_chunk_get(struct dsm_node *node, unsigned int index);
 void dsm_chunk_put(struct dsm_chunk *chunk);
 
-int dsm_object_alloc(struct dsm_region *region, struct dsm_ref *ref);
-int dsm_object_free(struct dsm_region *region, const struct dsm_ref *ref);
-int dsm_object_freeze(struct dsm_region *region, struct dsm_ref *ref);
-int dsm_object_check(struct dsm_region *region, const struct dsm_ref *ref);
+int dsm_chunk_populate(struct dsm_region *region, unsigned int index,
+		       enum dsm_chunk_kind kind);
 void dsm_chunks_hide(struct dsm_region *region);
 void dsm_chunks_release(struct dsm_region *region);
 
@@ -93,6 +122,71 @@ static inline unsigned int dsm_word_lines(u64 word)
 static inline u64 dsm_word_version(u64 word)
 {
 	return word & DSM_WORD_VERSION_MASK;
+}
+
+/* Words of a chunk, pages of words. */
+static inline unsigned int dsm_chunk_word_pages(const struct dsm_chunk *chunk)
+{
+	return chunk->kind == DSM_CHUNK_SMALL ? DSM_SMALL_WORD_PAGES : 1;
+}
+
+static inline u64 *dsm_chunk_word(const struct dsm_chunk *chunk, unsigned int i)
+{
+	return (u64 *)page_address(chunk->ledger[i / DSM_PAGE_WORDS]) +
+	       i % DSM_PAGE_WORDS;
+}
+
+static inline u64 *dsm_chunk_claim(const struct dsm_chunk *chunk, unsigned int i)
+{
+	return (u64 *)page_address(chunk->claims[i / DSM_PAGE_WORDS]) +
+	       i % DSM_PAGE_WORDS;
+}
+
+/* Every ledger store is a locked exchange: a NIC must not see it late. */
+static inline void dsm_word_store(struct dsm_chunk *chunk, unsigned int i, u64 word)
+{
+	xchg(dsm_chunk_word(chunk, i), word);
+}
+
+/* Why an object cannot be borrowed: @want says LIVE(v), its word something else. */
+static inline int dsm_word_refuses(u64 want, u64 word)
+{
+	if (dsm_word_version(word) != dsm_word_version(want) ||
+	    dsm_word_lines(word) != dsm_word_lines(want))
+		return -ESTALE;
+	switch (dsm_word_state(word)) {
+	case DSM_STATE_EXCL:
+		return -EBUSY;
+	case DSM_STATE_POISON:
+		return -EOWNERDEAD;
+	default:
+		return -ESTALE;
+	}
+}
+
+/* Another state, the word's own version. */
+static inline void dsm_word_become(struct dsm_chunk *chunk, unsigned int i,
+				   enum dsm_state state, unsigned int lines)
+{
+	u64 version = dsm_word_version(*dsm_chunk_word(chunk, i));
+
+	dsm_word_store(chunk, i, DSM_WORD(state, lines, version));
+}
+
+static inline bool dsm_word_change(struct dsm_chunk *chunk, unsigned int i, u64 from,
+				   u64 to)
+{
+	return cmpxchg(dsm_chunk_word(chunk, i), from, to) == from;
+}
+
+static inline unsigned int dsm_claim_state(u64 claim)
+{
+	return claim >> DSM_CLAIM_STATE_SHIFT;
+}
+
+static inline unsigned int dsm_claim_node(u64 claim)
+{
+	return (claim >> DSM_CLAIM_NODE_SHIFT) & 0xff;
 }
 
 #endif /* DSM_CHUNK_H */

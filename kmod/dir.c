@@ -172,18 +172,20 @@ static int dsm_dir_read(struct dsm_session *s, unsigned int index,
 static void dsm_far_fill(struct dsm_link *link, struct dsm_far *far, u32 serial,
 			 const struct dsm_wire_chunk *entry)
 {
-	if (far->born != le64_to_cpu(entry->born))
+	if (far->keys.born != le64_to_cpu(entry->born))
 		bitmap_zero(far->frozen, DSM_CHUNK_PAGES);
-	far->born = le64_to_cpu(entry->born);
 	far->serial = serial;
-	far->kind = entry->kind;
-	far->valid = entry->kind != DSM_CHUNK_NONE;
+	far->valid = entry->kind == DSM_CHUNK_LARGE || entry->kind == DSM_CHUNK_SMALL;
 	far->region = le64_to_cpu(entry->region);
+	far->keys.kind = entry->kind;
+	far->keys.born = le64_to_cpu(entry->born);
 	far->keys.payload_addr = le64_to_cpu(entry->payload_addr);
 	far->keys.payload_key = le32_to_cpu(entry->payload_key);
 	far->keys.ledger_addr = le64_to_cpu(entry->ledger_addr);
 	far->keys.ledger_key = le32_to_cpu(entry->ledger_key);
-	dsm_link_saw(link, far->born);
+	far->keys.claims_addr = le64_to_cpu(entry->claims_addr);
+	far->keys.claims_key = le32_to_cpu(entry->claims_key);
+	dsm_link_saw(link, far->keys.born);
 }
 
 /**
@@ -193,7 +195,7 @@ static void dsm_far_fill(struct dsm_link *link, struct dsm_far *far, u32 serial,
  * @index: of the chunk in the peer's partition
  * @region: that the caller works in
  * @wait: for the network, if the chunk is not known; else -EAGAIN
- * @keys: out: where to READ it in this session
+ * @keys: out: what it is, and where in this session
  *
  * Takes one round trip the first time in a session, none later.  The caller has
  * begun a fetch in the region (dsm_region_fetch_begin()), so that the keys it
@@ -235,8 +237,7 @@ struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
 			dsm_far_fill(link, far, session->serial, entry);
 		kfree(entry);
 	}
-	if (!err && (!far->valid || far->region != region->id ||
-		     far->kind != DSM_CHUNK_LARGE))
+	if (!err && (!far->valid || far->region != region->id))
 		err = -EACCES;
 	*keys = far->keys;
 	mutex_unlock(&far->lock);

@@ -33,12 +33,16 @@ struct dsm_dir {
 	u32 generation;
 };
 
-/* Where a peer's chunk is, for READs. */
+/* What a peer's chunk is, and where for one-sided requests. */
 struct dsm_far_keys {
+	u8 kind;
+	u64 born;
 	u64 payload_addr;
 	u64 ledger_addr;
+	u64 claims_addr;
 	u32 payload_key;
 	u32 ledger_key;
+	u32 claims_key;
 };
 
 /**
@@ -47,8 +51,7 @@ struct dsm_far_keys {
  * @serial: session that it was READ in; the keys are good for no other
  * @valid: there is a chunk
  * @region: that it belongs to
- * @born: life of the chunk
- * @kind: enum dsm_chunk_kind
+ * @keys: what it is and where
  * @frozen: pages known to be frozen in this life of the chunk; bits are set
  *	    without @lock, cleared under it when no fetch is under way
  */
@@ -56,9 +59,7 @@ struct dsm_far {
 	struct mutex lock;	/* all but frozen */
 	u32 serial;
 	bool valid;
-	u8 kind;
 	u64 region;
-	u64 born;
 	struct dsm_far_keys keys;
 	DECLARE_BITMAP(frozen, DSM_CHUNK_PAGES);
 };
