@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Copies: peers' frozen pages that are cached on this node, for all processes
- * that are attached to the region.
+ * Copies: peers' pages that are cached on this node, for all processes that are
+ * attached to the region.
  *
  *	make -> lock -> post ... completion: PRESENT or err, unlock
  *	find -> lock -> PRESENT: map, REFERENCED, unlock
@@ -12,17 +12,24 @@
  * in; who waits for it may leave at any time.  Who finds a copy locked waits and
  * then checks for itself; it never takes over an older fetch's failure.
  *
- * Bytes are cached only if the page's ledger word said FROZEN before they were
- * sampled: FROZEN is final, so they are too.  (A word sampled after the bytes
- * would not do: the page may have been written and frozen in between.)
+ * Of a large object, bytes are cached as frozen only if the page's ledger word said
+ * FROZEN before they were sampled: FROZEN is final, so they are too.  (A word sampled
+ * after the bytes would not do: the page may have been written and frozen in between.)
+ * They are cached as those of version v, for a process that has borrowed v, if the
+ * object's word says LIVE(v) after they were sampled; it did so before, when v was
+ * borrowed.
+ *
+ * Pages of small objects are filled object by object, see shadow.c, and whole where
+ * one was evicted under a reader: there a value stays in the table, the life of the
+ * chunk, so that the reader never sees another life's bytes.
  */
 #include <linux/mm.h>
-#include <linux/moduleparam.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 #include "copy.h"
 #include "node.h"
+#include "shadow.h"
 #include "trace.h"
 
 enum {
@@ -31,24 +38,23 @@ enum {
 	DSM_EVICT_LOOKS = 64,		/* for a copy that is not in use */
 };
 
-static bool dsm_ordered_reads = true;
-module_param_named(ordered_reads, dsm_ordered_reads, bool, 0444);
-MODULE_PARM_DESC(ordered_reads,
-		 "the device samples chained READs in order (default Y)");
-
 static struct kmem_cache *dsm_copy_cache;
 
 /**
- * struct dsm_fetch - one READ of neighbouring pages, with their words if needed
+ * struct dsm_fetch - one READ of neighbouring pages, with ledger words if needed
  * @op: the requests
  * @region: of the pages; a fetch in it has begun
  * @far: the peer's chunk
- * @words: ledger words of the chunk, sampled before the bytes; NULL: all pages
- *	   are known to be frozen
+ * @want: word of the wanted version; 0: frozen pages, or small objects
+ * @head: the first page of the wanted object
+ * @end: the page behind it
+ * @words: of a version the object's word, sampled after the bytes; else those of the
+ *	   chunk, sampled before the bytes.  NULL: all pages are known to be frozen
  * @words_dma: the same for the device
  * @words_mark: see dsm_read_mark()
  * @pages_mark: the same
- * @alone: the words' READ was posted by itself, the pages' is still to come
+ * @small: pages of small objects: no word says what all their bytes are
+ * @born: life of the chunk
  * @awaited: somebody waits for it
  * @index: of the first page in its chunk
  * @nr: pages
@@ -62,11 +68,15 @@ struct dsm_fetch {
 	struct dsm_op op;
 	struct dsm_region *region;
 	struct dsm_far *far;
+	u64 want;
+	pgoff_t head;
+	pgoff_t end;
 	u64 *words;
 	u64 words_dma;
 	u64 words_mark;
 	u64 pages_mark;
-	bool alone;
+	bool small;
+	u64 born;
 	bool awaited;
 	unsigned int index;
 	unsigned int nr;
@@ -148,19 +158,38 @@ struct dsm_copy *dsm_copy_find(struct dsm_region *region, pgoff_t pgoff)
 
 	rcu_read_lock();
 	copy = xa_load(&region->copies, pgoff);
-	if (copy && !refcount_inc_not_zero(&copy->ref))
+	if (xa_is_value(copy) || (copy && !refcount_inc_not_zero(&copy->ref)))
 		copy = NULL;
 	rcu_read_unlock();
 	return copy;
 }
 
-/* Take a locked copy out of the cache, unmapped.  Consumes the cache's reference. */
+/**
+ * dsm_copy_is() - does a copy hold what is wanted?
+ * @copy: locked
+ * @want: the version; NULL: a frozen page, or one of small objects
+ */
+bool dsm_copy_is(const struct dsm_copy *copy, const struct dsm_want *want)
+{
+	if (!dsm_copy_test(copy, DSM_COPY_PRESENT))
+		return false;
+	if (want)
+		return copy->word == want->word;
+	return dsm_copy_test(copy, DSM_COPY_SMALL) ||
+	       dsm_word_state(copy->word) == DSM_STATE_FROZEN;
+}
+
+/*
+ * Take a locked copy that is not busy out of the cache, unmapped.  Consumes the
+ * cache's reference.
+ */
 static void dsm_copy_kill(struct dsm_copy *copy)
 {
 	struct dsm_region *region = copy->region;
 	struct dsm_node *node = region->node;
 
 	set_bit(DSM_COPY_DEAD, &copy->flags);
+	dsm_shadow_detach(copy);
 	unmap_mapping_pages(region->mapping, copy->pgoff, 1, false);
 	spin_lock(&node->copies.lock);
 	list_del_init(&copy->lru);
@@ -169,7 +198,10 @@ static void dsm_copy_kill(struct dsm_copy *copy)
 	dsm_stat_add(node->stat, DSM_COUNTER_GAUGE_COPIES, -1);
 	dsm_stat_add(region->stat, DSM_COUNTER_GAUGE_COPIES, -1);
 	/* Last: once the copy cannot be found the region may end. */
-	xa_erase(&region->copies, copy->pgoff);
+	if (dsm_copy_test(copy, DSM_COPY_SMALL) && !READ_ONCE(region->gone))
+		xa_store(&region->copies, copy->pgoff, xa_mk_value(copy->born), 0);
+	else
+		xa_erase(&region->copies, copy->pgoff);
 	dsm_copy_unlock(copy);
 	dsm_copy_put(copy);
 }
@@ -198,7 +230,7 @@ static bool dsm_copy_hand(struct dsm_node *node, bool force)
 	if (!dsm_copy_trylock(copy))
 		goto put;
 	region = copy->region;
-	if (dsm_copy_test(copy, DSM_COPY_DEAD)) {
+	if (dsm_copy_test(copy, DSM_COPY_DEAD) || atomic64_read(&copy->busy)) {
 		dsm_copy_unlock(copy);
 	} else if (test_and_clear_bit(DSM_COPY_REFERENCED, &copy->flags) && !force) {
 		/* Whoever still uses it faults and sets the bit again. */
@@ -278,6 +310,12 @@ static struct dsm_copy *dsm_copy_add(struct dsm_region *region, pgoff_t pgoff,
 		goto uncount;
 	}
 	old = xa_cmpxchg(&region->copies, pgoff, NULL, copy, GFP_KERNEL);
+	if (xa_is_value(old)) {
+		copy->born = xa_to_value(old);
+		old = xa_cmpxchg(&region->copies, pgoff, old, copy, GFP_KERNEL);
+		if (xa_is_value(old))
+			old = NULL;
+	}
 	if (old) {
 		dsm_region_fetch_end(region);
 		goto uncount;
@@ -337,10 +375,32 @@ static void dsm_fetch_unmap(struct dsm_fetch *f)
 	struct ib_device *dev = f->region->node->device;
 	unsigned int i;
 
-	for (i = 0; i < f->nr; i++)
+	for (i = 0; i < f->nr && f->sge[i].length; i++)
 		ib_dma_unmap_page(dev, f->sge[i].addr, PAGE_SIZE, DMA_FROM_DEVICE);
-	if (f->words)
-		ib_dma_unmap_single(dev, f->words_dma, PAGE_SIZE, DMA_FROM_DEVICE);
+	if (f->words_sge.length)
+		ib_dma_unmap_single(dev, f->words_dma, f->words_sge.length,
+				    DMA_FROM_DEVICE);
+}
+
+/* What page @i of a fetch turned out to be.  Sets the word that its copy holds. */
+static int dsm_fetch_judge(const struct dsm_fetch *f, unsigned int i, u64 *word)
+{
+	*word = DSM_WORD(DSM_STATE_FROZEN, 0, 0);
+	if (f->small)
+		*word = 0;
+	else if (f->want && *f->words == f->want)
+		*word = f->want;
+	else if (f->want)
+		return -ESTALE;
+	/* By its own sample of the words, not by what others learnt since. */
+	else if (f->words && dsm_word_state(f->words[f->index + i]) != DSM_STATE_FROZEN)
+		return -EACCES;
+	return 0;
+}
+
+static size_t dsm_fetch_words_bytes(const struct dsm_fetch *f)
+{
+	return f->want ? sizeof(u64) : PAGE_SIZE;
 }
 
 static void *dsm_fetch_last_page(const struct dsm_fetch *f)
@@ -352,35 +412,37 @@ static void *dsm_fetch_last_page(const struct dsm_fetch *f)
 static bool dsm_fetch_came(const struct dsm_fetch *f)
 {
 	return dsm_read_came(dsm_fetch_last_page(f), PAGE_SIZE, f->pages_mark) &&
-	       (!f->words || dsm_read_came(f->words, PAGE_SIZE, f->words_mark));
+	       (!f->words || dsm_read_came(f->words, dsm_fetch_words_bytes(f),
+					      f->words_mark));
 }
 
 /* The fetch is over: give every copy its result.  Context: any. */
-static void dsm_fetch_finish(struct dsm_fetch *f, int err)
+static void dsm_fetch_finish(struct dsm_fetch *f, int error)
 {
 	struct dsm_region *region = f->region;
 	unsigned int i, fetched = 0;
 
 	dsm_fetch_unmap(f);
-	if (!err && !dsm_fetch_came(f)) {
+	if (!error && !dsm_fetch_came(f)) {
 		dsm_session_hollow(f->op.conn->session);
-		err = -EHOSTDOWN;
+		error = -EHOSTDOWN;
 	}
-	if (!err && f->words)
+	if (!error && f->words && !f->want)
 		for (i = 0; i < DSM_CHUNK_PAGES; i++)
 			if (dsm_word_state(f->words[i]) == DSM_STATE_FROZEN)
 				set_bit(i, f->far->frozen);
 	for (i = 0; i < f->nr; i++) {
 		struct dsm_copy *copy = f->copy[i];
+		int err = error ?: dsm_fetch_judge(f, i, &copy->word);
 
-		/* By its own sample of the words, not by what others learnt since. */
-		if (!err && f->words &&
-		    dsm_word_state(f->words[f->index + i]) != DSM_STATE_FROZEN) {
-			WRITE_ONCE(copy->err, -EACCES);
-		} else if (err) {
+		if (err) {
 			WRITE_ONCE(copy->err, dsm_copy_failure(err, f->awaited));
 		} else {
 			fetched++;
+			copy->born = f->born;
+			copy->end = copy->pgoff == f->head ? f->end : 0;
+			if (f->small)
+				set_bit(DSM_COPY_SMALL, &copy->flags);
 			set_bit(DSM_COPY_PRESENT, &copy->flags);
 		}
 		trace_dsm_fetched(region->node->id, copy->pgoff, copy->err);
@@ -396,51 +458,41 @@ static void dsm_fetch_finish(struct dsm_fetch *f, int err)
 
 static void dsm_fetch_done(struct dsm_op *op)
 {
-	struct dsm_fetch *f = container_of(op, struct dsm_fetch, op);
-	struct dsm_conn *conn = op->conn;
-	int err = op->error;
-
-	if (f->alone && !err) {
-		/* The words have come: now the bytes, in a post of their own. */
-		f->alone = false;
-		if (f->awaited) {
-			dsm_stat_add(f->region->node->stat, DSM_COUNTER_ROUND_TRIPS, 1);
-			dsm_stat_add(f->region->stat, DSM_COUNTER_ROUND_TRIPS, 1);
-		}
-		refcount_inc(&conn->session->users);
-		err = dsm_op_post(op, conn, &f->pages_wr.wr, false);
-		if (!err)
-			return;
-	}
-	dsm_fetch_finish(f, err);
+	dsm_fetch_finish(container_of(op, struct dsm_fetch, op), op->error);
 }
 
-static int dsm_fetch_map(struct dsm_fetch *f, const struct dsm_far_keys *keys)
+/* Lay out the requests.  @word_addr, @word_key: where the words are. */
+static int dsm_fetch_map(struct dsm_fetch *f, const struct dsm_far_keys *keys,
+			 u64 word_addr, u32 word_key, struct ib_send_wr **first)
 {
 	struct dsm_node *node = f->region->node;
 	u32 lkey = node->pd->local_dma_lkey;
 	unsigned int i;
 
+	*first = &f->pages_wr.wr;
 	f->pages_mark = dsm_read_mark(dsm_fetch_last_page(f), PAGE_SIZE);
 	if (f->words) {
-		f->words_mark = dsm_read_mark(f->words, PAGE_SIZE);
-		f->words_dma = ib_dma_map_single(node->device, f->words, PAGE_SIZE,
+		size_t len = dsm_fetch_words_bytes(f);
+
+		f->words_mark = dsm_read_mark(f->words, len);
+		f->words_dma = ib_dma_map_single(node->device, f->words, len,
 						 DMA_FROM_DEVICE);
-		if (ib_dma_mapping_error(node->device, f->words_dma)) {
-			kfree(f->words);
-			f->words = NULL;
-			f->nr = 0;
+		if (ib_dma_mapping_error(node->device, f->words_dma))
 			return -ENOMEM;
-		}
 		f->words_sge.addr = f->words_dma;
-		f->words_sge.length = PAGE_SIZE;
+		f->words_sge.length = len;
 		f->words_sge.lkey = lkey;
 		f->words_wr.wr.opcode = IB_WR_RDMA_READ;
 		f->words_wr.wr.sg_list = &f->words_sge;
 		f->words_wr.wr.num_sge = 1;
-		f->words_wr.remote_addr = keys->ledger_addr;
-		f->words_wr.rkey = keys->ledger_key;
-		f->words_wr.wr.next = f->alone ? NULL : &f->pages_wr.wr;
+		f->words_wr.remote_addr = word_addr;
+		f->words_wr.rkey = word_key;
+		if (f->want) {
+			f->pages_wr.wr.next = &f->words_wr.wr;
+		} else {
+			f->words_wr.wr.next = &f->pages_wr.wr;
+			*first = &f->words_wr.wr;
+		}
 	}
 	f->pages_wr.wr.opcode = IB_WR_RDMA_READ;
 	f->pages_wr.wr.sg_list = f->sge;
@@ -450,10 +502,8 @@ static int dsm_fetch_map(struct dsm_fetch *f, const struct dsm_far_keys *keys)
 	for (i = 0; i < f->nr; i++) {
 		f->sge[i].addr = ib_dma_map_page(node->device, f->copy[i]->page, 0,
 						 PAGE_SIZE, DMA_FROM_DEVICE);
-		if (ib_dma_mapping_error(node->device, f->sge[i].addr)) {
-			f->nr = i;
+		if (ib_dma_mapping_error(node->device, f->sge[i].addr))
 			return -ENOMEM;
-		}
 		f->sge[i].length = PAGE_SIZE;
 		f->sge[i].lkey = lkey;
 	}
@@ -466,11 +516,66 @@ static bool dsm_fetch_known(const struct dsm_far *far, unsigned int index,
 	return find_next_zero_bit(far->frozen, index + nr, index) >= index + nr;
 }
 
-static void dsm_fetch_count(struct dsm_stat __percpu *stat, unsigned int nr, bool words)
+static void dsm_fetch_count(struct dsm_stat __percpu *stat, unsigned int nr,
+			    unsigned int words)
 {
 	dsm_stat_add(stat, DSM_COUNTER_READS, 1);
-	dsm_stat_add(stat, DSM_COUNTER_READS_WORDS, words);
-	dsm_stat_add(stat, DSM_COUNTER_BYTES_READ, (nr + words) << PAGE_SHIFT);
+	dsm_stat_add(stat, DSM_COUNTER_READS_WORDS, !!words);
+	dsm_stat_add(stat, DSM_COUNTER_BYTES_READ, (nr << PAGE_SHIFT) + words);
+}
+
+/*
+ * Find where the requests of a fetch go, and allocate what they need.  On failure
+ * dsm_copy_post() cleans up.
+ */
+static int dsm_fetch_plan(struct dsm_fetch *f, struct dsm_session *session,
+			  const struct dsm_want *want, struct ib_send_wr **first)
+{
+	struct dsm_region *region = f->region;
+	struct dsm_node *node = region->node;
+	pgoff_t pgoff = f->copy[0]->pgoff;
+	u32 home = dsm_home(node, pgoff);
+	pgoff_t base = dsm_partition(node, home);
+	struct dsm_link *link = node->links[home];
+	struct dsm_far_keys keys, head;
+	unsigned int i;
+	u64 word_addr;
+
+	f->far = dsm_dir_find(link, session, (pgoff - base) / DSM_CHUNK_PAGES, region,
+			      f->awaited, &keys);
+	if (IS_ERR(f->far))
+		return PTR_ERR(f->far);
+	head = keys;
+	f->small = keys.kind == DSM_CHUNK_SMALL;
+	f->born = keys.born;
+	word_addr = keys.ledger_addr;
+	if (f->small) {
+		/* A reader that lost its page wants that life's bytes or none. */
+		for (i = 0; i < f->nr; i++)
+			if (f->copy[i]->born && f->copy[i]->born != f->born)
+				return -ESTALE;
+	} else if (want) {
+		if ((want->first ^ pgoff) / DSM_CHUNK_PAGES) {
+			struct dsm_far *far;
+
+			far = dsm_dir_find(link, session,
+					   (want->first - base) / DSM_CHUNK_PAGES,
+					   region, f->awaited, &head);
+			if (IS_ERR(far))
+				return PTR_ERR(far);
+		}
+		f->want = want->word;
+		f->head = want->first;
+		f->end = want->end;
+		word_addr = head.ledger_addr +
+			    want->first % DSM_CHUNK_PAGES * sizeof(u64);
+	}
+	if (!f->small && (f->want || !dsm_fetch_known(f->far, f->index, f->nr))) {
+		f->words = kmalloc(dsm_fetch_words_bytes(f), GFP_KERNEL);
+		if (!f->words)
+			return -ENOMEM;
+	}
+	return dsm_fetch_map(f, &keys, word_addr, head.ledger_key, first);
 }
 
 /**
@@ -478,21 +583,22 @@ static void dsm_fetch_count(struct dsm_stat __percpu *stat, unsigned int nr, boo
  * @copies: locked, not present, of one chunk, in order; the locks pass over to
  *	    the fetch, whose end unlocks them, and so does a failure here
  * @nr: how many, at most DSM_READ_PAGES
+ * @want: the version, or NULL
  * @wait: for room in the send queue; else -EAGAIN
  *
  * Return: 0 or a negative errno, which each copy's @err then holds too.
  */
-static int dsm_copy_post(struct dsm_copy **copies, unsigned int nr, bool wait)
+static int dsm_copy_post(struct dsm_copy **copies, unsigned int nr,
+			 const struct dsm_want *want, bool wait)
 {
 	struct dsm_region *region = copies[0]->region;
 	struct dsm_node *node = region->node;
 	pgoff_t first = copies[0]->pgoff;
 	u32 home = dsm_home(node, first);
 	struct dsm_session *session;
-	struct dsm_far_keys keys;
+	struct ib_send_wr *wr;
+	unsigned int i, words;
 	struct dsm_fetch *f;
-	unsigned int i;
-	bool words;
 	int err;
 
 	if (!dsm_region_fetch_begin(region)) {
@@ -508,36 +614,22 @@ static int dsm_copy_post(struct dsm_copy **copies, unsigned int nr, bool wait)
 	if (!f)
 		goto put;
 	f->region = region;
-	f->nr = nr;
 	f->awaited = wait;
 	f->index = first % DSM_CHUNK_PAGES;
 	f->op.done = dsm_fetch_done;
 	for (i = 0; i < nr; i++)
 		f->copy[i] = copies[i];
-	f->far = dsm_dir_find(node->links[home], session,
-			      (first - dsm_partition(node, home)) / DSM_CHUNK_PAGES,
-			      region, wait, &keys);
-	if (IS_ERR(f->far)) {
-		err = PTR_ERR(f->far);
-		goto free;
-	}
-	if (!dsm_fetch_known(f->far, f->index, nr)) {
-		f->words = kmalloc(PAGE_SIZE, GFP_KERNEL);
-		if (!f->words)
-			goto free;
-		f->alone = !dsm_ordered_reads;
-	}
-	err = dsm_fetch_map(f, &keys);
+	f->nr = nr;
+	err = dsm_fetch_plan(f, session, want, &wr);
 	if (err)
 		goto unmap;
-	words = f->words;
+	words = f->words_sge.length;
 	trace_dsm_fetch(node->id, home, first, nr, words);
 	for (i = 0; i < nr; i++) {
 		WRITE_ONCE(copies[i]->err, 0);
 		refcount_inc(&copies[i]->ref);
 	}
-	err = dsm_op_post(&f->op, dsm_session_data(session),
-			  f->words ? &f->words_wr.wr : &f->pages_wr.wr, wait);
+	err = dsm_op_post(&f->op, dsm_session_data(session), wr, wait);
 	if (err) {
 		/* The session is put already; the copies get the error. */
 		dsm_fetch_finish(f, err);
@@ -550,7 +642,6 @@ static int dsm_copy_post(struct dsm_copy **copies, unsigned int nr, bool wait)
 unmap:
 	dsm_fetch_unmap(f);
 	kfree(f->words);
-free:
 	kfree(f);
 put:
 	dsm_session_put(session);
@@ -564,14 +655,18 @@ unlock:
 	return err;
 }
 
-/* How many pages from @pgoff on are known to be frozen, in its chunk. */
-static unsigned int dsm_copy_known(struct dsm_region *region, pgoff_t pgoff)
+/* How many pages from @pgoff on are known to be what is wanted, in its chunk. */
+static unsigned int dsm_copy_known(struct dsm_region *region, const struct dsm_want *want,
+				   pgoff_t pgoff)
 {
 	struct dsm_node *node = region->node;
 	u32 home = dsm_home(node, pgoff);
 	unsigned int first = pgoff % DSM_CHUNK_PAGES;
 	struct dsm_far *far;
 
+	if (want)
+		return pgoff < want->end ?
+		       min_t(u64, want->end - pgoff, DSM_CHUNK_PAGES - first) : 0;
 	far = xa_load(&node->links[home]->far,
 		      (pgoff - dsm_partition(node, home)) / DSM_CHUNK_PAGES);
 	if (!far)
@@ -579,8 +674,16 @@ static unsigned int dsm_copy_known(struct dsm_region *region, pgoff_t pgoff)
 	return find_next_zero_bit(far->frozen, DSM_CHUNK_PAGES, first) - first;
 }
 
+/* What a locked copy holds is not wanted any more. */
+static void dsm_copy_clear(struct dsm_copy *copy)
+{
+	if (test_and_clear_bit(DSM_COPY_PRESENT, &copy->flags))
+		unmap_mapping_pages(copy->region->mapping, copy->pgoff, 1, false);
+}
+
 /* A locked copy of a page that is not here; NULL if it is, or is on its way. */
-static struct dsm_copy *dsm_copy_absent(struct dsm_region *region, pgoff_t pgoff)
+static struct dsm_copy *dsm_copy_absent(struct dsm_region *region,
+					const struct dsm_want *want, pgoff_t pgoff)
 {
 	struct dsm_copy *copy = dsm_copy_find(region, pgoff);
 
@@ -588,11 +691,12 @@ static struct dsm_copy *dsm_copy_absent(struct dsm_region *region, pgoff_t pgoff
 		copy = dsm_copy_add(region, pgoff, false);
 	if (IS_ERR_OR_NULL(copy))
 		return copy;
-	if (dsm_copy_test(copy, DSM_COPY_PRESENT) || !dsm_copy_trylock(copy))
+	if (!dsm_copy_trylock(copy))
 		goto put;
-	if (!dsm_copy_test(copy, DSM_COPY_PRESENT) &&
-	    !dsm_copy_test(copy, DSM_COPY_DEAD))
+	if (!dsm_copy_is(copy, want) && !dsm_copy_test(copy, DSM_COPY_DEAD)) {
+		dsm_copy_clear(copy);
 		return copy;
+	}
 	dsm_copy_unlock(copy);
 put:
 	dsm_copy_put(copy);
@@ -602,14 +706,16 @@ put:
 /**
  * dsm_copy_readahead() - begin to fetch pages that will probably be wanted
  * @region: of the pages
+ * @want: the version, or NULL
  * @pgoff: the first
- * @nr: how many; less at the end of the chunk or of what is known to be frozen
+ * @nr: how many; less at the end of the chunk, or of what is known to be wanted
  *
  * The first page that is fetched is marked: a fault on it asks for more.
  * Context: process; may sleep for memory.
  * Return: how many are on their way.
  */
-unsigned int dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsigned int nr)
+unsigned int dsm_copy_readahead(struct dsm_region *region, const struct dsm_want *want,
+				pgoff_t pgoff, unsigned int nr)
 {
 	struct dsm_node *node = region->node;
 	struct dsm_copy *batch[DSM_READ_PAGES];
@@ -620,11 +726,11 @@ unsigned int dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsign
 	/* It may lie behind the end of a partition. */
 	if (home >= DSM_MAX_NODES || home == node->id || !node->links[home])
 		return 0;
-	for (end = pgoff + min(nr, dsm_copy_known(region, pgoff)); pgoff <= end; pgoff++) {
+	for (end = pgoff + min(nr, dsm_copy_known(region, want, pgoff)); pgoff <= end; pgoff++) {
 		struct dsm_copy *copy = NULL;
 
 		if (pgoff < end)
-			copy = dsm_copy_absent(region, pgoff);
+			copy = dsm_copy_absent(region, want, pgoff);
 		if (IS_ERR(copy)) {
 			copy = NULL;	/* no room: that is all */
 			end = pgoff;
@@ -635,7 +741,7 @@ unsigned int dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsign
 			batch[n++] = copy;
 		}
 		if (n && (!copy || n == node->max_sge)) {
-			if (!dsm_copy_post(batch, n, false))
+			if (!dsm_copy_post(batch, n, want, false))
 				posted += n;
 			for (i = 0; i < n; i++)
 				dsm_copy_put(batch[i]);
@@ -650,6 +756,7 @@ unsigned int dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsign
 /**
  * dsm_copy_fetch() - have a page here
  * @copy: that the caller has a reference to
+ * @want: the version, or NULL
  * @state: TASK_INTERRUPTIBLE, TASK_KILLABLE or TASK_UNINTERRUPTIBLE
  * @ahead: first page to read ahead, if
  * @window: is not 0: how many
@@ -659,11 +766,11 @@ unsigned int dsm_copy_readahead(struct dsm_region *region, pgoff_t pgoff, unsign
  *
  * Context: process, without mmap_lock if that can be helped.
  * Return: 0: it was present; -EINTR (the fetch goes on), -EACCES (not frozen, or
- * not of this region), -EHOSTDOWN, -EIDRM, -ENOMEM, -EAGAIN (the copy was
- * evicted).  @copy->err tells the same, but for -EINTR.
+ * not of this region), -ESTALE (the version is gone), -EHOSTDOWN, -EIDRM, -ENOMEM,
+ * -EAGAIN (the copy was evicted).  @copy->err tells the same, but for -EINTR.
  */
-int dsm_copy_fetch(struct dsm_copy *copy, unsigned int state,
-		   pgoff_t ahead, unsigned int window)
+int dsm_copy_fetch(struct dsm_copy *copy, const struct dsm_want *want,
+		   unsigned int state, pgoff_t ahead, unsigned int window)
 {
 	struct dsm_region *region = copy->region;
 	struct dsm_node *node = region->node;
@@ -680,7 +787,7 @@ int dsm_copy_fetch(struct dsm_copy *copy, unsigned int state,
 			dsm_copy_unlock(copy);
 			return -EAGAIN;
 		}
-		if (dsm_copy_test(copy, DSM_COPY_PRESENT)) {
+		if (dsm_copy_is(copy, want)) {
 			enum dsm_counter counter = waited ? DSM_COUNTER_FAULTS_JOINED :
 							    DSM_COUNTER_FAULTS_CACHED;
 
@@ -689,12 +796,13 @@ int dsm_copy_fetch(struct dsm_copy *copy, unsigned int state,
 			dsm_stat_add(region->stat, counter, 1);
 			return 0;
 		}
-		err = dsm_copy_post(&copy, 1, true);
+		dsm_copy_clear(copy);
+		err = dsm_copy_post(&copy, 1, want, true);
 		if (!err) {
 			dsm_stat_add(node->stat, DSM_COUNTER_ROUND_TRIPS, 1);
 			dsm_stat_add(region->stat, DSM_COUNTER_ROUND_TRIPS, 1);
 			/* Of a new chunk it is not known yet what is frozen. */
-			if (window && dsm_copy_readahead(region, ahead, window))
+			if (window && dsm_copy_readahead(region, want, ahead, window))
 				window = 0;
 			if (wait_on_bit(&copy->flags, DSM_COPY_LOCKED, state))
 				return -EINTR;
@@ -702,7 +810,7 @@ int dsm_copy_fetch(struct dsm_copy *copy, unsigned int state,
 				dsm_stat_add(node->stat, DSM_COUNTER_FAULTS_FETCHED, 1);
 				dsm_stat_add(region->stat, DSM_COUNTER_FAULTS_FETCHED, 1);
 				if (window)
-					dsm_copy_readahead(region, ahead, window);
+					dsm_copy_readahead(region, want, ahead, window);
 				return 0;
 			}
 			err = READ_ONCE(copy->err);
@@ -719,7 +827,39 @@ int dsm_copy_fetch(struct dsm_copy *copy, unsigned int state,
 	}
 }
 
+/**
+ * dsm_copy_knows() - is a version of an object known here, with its size?
+ * @region: that the object belongs to
+ * @want: the version
+ *
+ * It is if the first page is cached: that was fetched for a borrow of all of it.
+ */
+bool dsm_copy_knows(struct dsm_region *region, const struct dsm_want *want)
+{
+	struct dsm_copy *copy = dsm_copy_find(region, want->first);
+	bool known = false;
+
+	if (copy && dsm_copy_trylock(copy)) {
+		known = dsm_copy_is(copy, want) && copy->end == want->end;
+		dsm_copy_unlock(copy);
+	}
+	if (copy)
+		dsm_copy_put(copy);
+	return known;
+}
+
 /* ---- dropping ---- */
+
+/* Lock a copy that nothing is being fetched into. */
+static void dsm_copy_lock_idle(struct dsm_copy *copy)
+{
+	dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE);
+	while (atomic64_read(&copy->busy)) {
+		dsm_copy_unlock(copy);
+		wait_var_event(&copy->busy, !atomic64_read(&copy->busy));
+		dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE);
+	}
+}
 
 static void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last)
 {
@@ -729,6 +869,14 @@ static void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last
 	for (;;) {
 		rcu_read_lock();
 		copy = xa_find(&region->copies, &pgoff, last, XA_PRESENT);
+		if (xa_is_value(copy)) {
+			rcu_read_unlock();
+			if (READ_ONCE(region->gone))
+				xa_erase(&region->copies, pgoff);
+			if (pgoff++ == last)
+				break;
+			continue;
+		}
 		if (copy && !refcount_inc_not_zero(&copy->ref)) {
 			rcu_read_unlock();
 			cond_resched();
@@ -737,7 +885,7 @@ static void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last
 		rcu_read_unlock();
 		if (!copy)
 			break;
-		dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE);
+		dsm_copy_lock_idle(copy);
 		if (dsm_copy_test(copy, DSM_COPY_DEAD)) {
 			dsm_copy_unlock(copy);
 		} else {
@@ -761,6 +909,7 @@ static void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last
 void dsm_copy_drop_region(struct dsm_region *region)
 {
 	dsm_copy_drop(region, 0, ULONG_MAX);
+	dsm_shadows_free(region);
 }
 
 /**

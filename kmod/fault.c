@@ -2,17 +2,19 @@
 /*
  * Page faults in the mapped range.
  *
- * A page of this node's partition is mapped as its ledger word allows, under the
- * chunk's lock: writable while the object lives, read-only when it is frozen.
+ * A page of a large object is mapped as the process's grant allows, under the lock of
+ * its grants, or read-only where it is frozen.  Pages of small objects are always
+ * mapped: the ledger says what may be used.
  *
- * A page of a peer is mapped read-only from its copy, under the copy's lock.  If
- * it is not here the first pass lets go of mmap_lock, has it fetched and asks
- * for the fault to be done again; the second pass maps it, or reports what the
- * fetch found, or lets the instruction fault anew so that the lock can be let go
- * again.
+ * A page of this node's partition is mapped under the chunk's lock.  A page of a
+ * peer is mapped read-only from its copy, under the copy's lock.  If it is not here
+ * the first pass lets go of mmap_lock, has it fetched and asks for the fault to be
+ * done again; the second pass maps it, or reports what the fetch found, or lets the
+ * instruction fault anew so that the lock can be let go again.
  */
 #include <linux/hash.h>
 #include <linux/mm.h>
+#include "copy.h"
 #include "dev.h"
 #include "node.h"
 #include "trace.h"
@@ -60,7 +62,34 @@ static vm_fault_t dsm_fault_insert(struct vm_area_struct *vma, unsigned long add
 
 /* ---- this node's partition ---- */
 
-static vm_fault_t dsm_fault_local(struct vm_fault *vmf, struct dsm_region *region)
+/* How a page of ours may be mapped, if at all.  @prot: in: read-only. */
+static bool dsm_fault_prot(const struct vm_fault *vmf, struct dsm_file *file,
+			   const struct dsm_chunk *chunk, unsigned int index,
+			   pgprot_t *prot)
+{
+	const struct dsm_grant *grant;
+	bool write;
+
+	if (chunk->kind == DSM_CHUNK_SMALL) {
+		write = true;
+		if (!READ_ONCE(chunk->slabs[index].lines))
+			return false;
+	} else if (dsm_word_state(READ_ONCE(*dsm_chunk_word(chunk, index))) ==
+		   DSM_STATE_FROZEN) {
+		write = false;
+	} else {
+		grant = dsm_grant_find(&file->grants, vmf->pgoff);
+		if (!grant)
+			return false;
+		write = grant->excl;
+	}
+	if (write)
+		*prot = vm_get_page_prot(vmf->vma->vm_flags);
+	return write || !(vmf->flags & FAULT_FLAG_WRITE);
+}
+
+static vm_fault_t dsm_fault_local(struct vm_fault *vmf, struct dsm_file *file,
+				  struct dsm_region *region)
 {
 	struct dsm_node *node = region->node;
 	u64 page = vmf->pgoff - dsm_partition(node, node->id);
@@ -79,27 +108,18 @@ static vm_fault_t dsm_fault_local(struct vm_fault *vmf, struct dsm_region *regio
 		ret = dsm_fault_error(region, -EACCES);
 		goto put;
 	}
+	down_read(&file->grants.lock);
 	down_read(&chunk->lock);
 	if (chunk->dead) {
 		ret = dsm_fault_error(region, -EIDRM);
-		goto unlock;
-	}
-	switch (dsm_word_state(READ_ONCE(chunk->ledger[index]))) {
-	case DSM_STATE_LIVE:
-	case DSM_STATE_CONT:
-		prot = vm_get_page_prot(vma->vm_flags);
-		break;
-	case DSM_STATE_FROZEN:
-		if (!(vmf->flags & FAULT_FLAG_WRITE))
-			break;
-		fallthrough;
-	default:
+	} else if (dsm_fault_prot(vmf, file, chunk, index, &prot)) {
+		ret = dsm_fault_insert(vma, vmf->address, region, chunk->pages[index],
+				       prot);
+	} else {
 		ret = dsm_fault_error(region, -EACCES);
-		goto unlock;
 	}
-	ret = dsm_fault_insert(vma, vmf->address, region, chunk->pages[index], prot);
-unlock:
 	up_read(&chunk->lock);
+	up_read(&file->grants.lock);
 put:
 	dsm_chunk_put(chunk);
 	return ret;
@@ -108,13 +128,16 @@ put:
 /* ---- copies ---- */
 
 /* Map the copies that follow, as far as they are here.  Returns the next page. */
-static pgoff_t dsm_fault_around(struct vm_fault *vmf, struct dsm_region *region)
+static pgoff_t dsm_fault_around(struct vm_fault *vmf, struct dsm_region *region,
+				const struct dsm_want *want)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	pgoff_t pgoff = vmf->pgoff + 1;
 	pgoff_t end = pgoff + DSM_AROUND_PAGES - 1;
 
 	end = min(end, round_down(vmf->pgoff, DSM_CHUNK_PAGES) + DSM_CHUNK_PAGES);
+	if (want)
+		end = min(end, want->end);
 	for (; pgoff < end; pgoff++) {
 		struct dsm_copy *copy = dsm_copy_find(region, pgoff);
 		vm_fault_t ret = VM_FAULT_SIGBUS;
@@ -123,7 +146,7 @@ static pgoff_t dsm_fault_around(struct vm_fault *vmf, struct dsm_region *region)
 			break;
 		/* A marked one must fault, to begin the next readahead. */
 		if (!dsm_copy_test(copy, DSM_COPY_MARK) && dsm_copy_trylock(copy)) {
-			if (dsm_copy_test(copy, DSM_COPY_PRESENT) &&
+			if (dsm_copy_is(copy, want) &&
 			    !dsm_copy_test(copy, DSM_COPY_DEAD)) {
 				set_bit(DSM_COPY_REFERENCED, &copy->flags);
 				ret = dsm_fault_insert(vma, vma->vm_start +
@@ -139,11 +162,13 @@ static pgoff_t dsm_fault_around(struct vm_fault *vmf, struct dsm_region *region)
 	return pgoff;
 }
 
-/* Map a locked copy if it is present.  Unlocks it. */
-static bool dsm_fault_map(struct vm_fault *vmf, struct dsm_copy *copy, vm_fault_t *ret)
+/*
+ * Map a locked copy if it is present, under the lock of the grants.  Unlocks it.
+ */
+static bool dsm_fault_map(struct vm_fault *vmf, struct dsm_copy *copy,
+			  const struct dsm_want *want, vm_fault_t *ret)
 {
-	bool present = dsm_copy_test(copy, DSM_COPY_PRESENT) &&
-		       !dsm_copy_test(copy, DSM_COPY_DEAD);
+	bool present = dsm_copy_is(copy, want) && !dsm_copy_test(copy, DSM_COPY_DEAD);
 
 	if (present) {
 		set_bit(DSM_COPY_REFERENCED, &copy->flags);
@@ -155,6 +180,7 @@ static bool dsm_fault_map(struct vm_fault *vmf, struct dsm_copy *copy, vm_fault_
 }
 
 static vm_fault_t dsm_fault_present(struct vm_fault *vmf, struct dsm_copy *copy,
+				    const struct dsm_want *want,
 				    struct dsm_stream *stream, vm_fault_t ret)
 {
 	struct dsm_region *region = copy->region;
@@ -170,10 +196,10 @@ static vm_fault_t dsm_fault_present(struct vm_fault *vmf, struct dsm_copy *copy,
 
 		WRITE_ONCE(stream->window, window);
 		/* What was read ahead last is on its way; go on behind it. */
-		dsm_copy_readahead(region, vmf->pgoff + window / 2, window);
+		dsm_copy_readahead(region, want, vmf->pgoff + window / 2, window);
 	}
 	if (vmf->pgoff == READ_ONCE(stream->next))
-		next = dsm_fault_around(vmf, region);
+		next = dsm_fault_around(vmf, region, want);
 	WRITE_ONCE(stream->next, next);
 	return ret;
 }
@@ -202,7 +228,8 @@ static unsigned int dsm_fault_window(struct dsm_stream *stream, pgoff_t pgoff)
 
 /* First pass: fetch without the lock of the address space.  Puts @copy. */
 static vm_fault_t dsm_fault_unlocked(struct vm_fault *vmf, struct dsm_region *region,
-				     struct dsm_copy *copy, unsigned int window)
+				     struct dsm_copy *copy, const struct dsm_want *want,
+				     unsigned int window)
 {
 	unsigned int state = dsm_fault_wait_state(vmf);
 	pgoff_t pgoff = vmf->pgoff;
@@ -213,7 +240,7 @@ static vm_fault_t dsm_fault_unlocked(struct vm_fault *vmf, struct dsm_region *re
 	if (!copy)
 		copy = dsm_copy_make(region, pgoff, true);
 	if (!IS_ERR(copy)) {
-		dsm_copy_fetch(copy, state, pgoff + 1, window);
+		dsm_copy_fetch(copy, want, state, pgoff + 1, window);
 		dsm_copy_put(copy);
 	}
 	dsm_region_put(region);
@@ -223,18 +250,29 @@ static vm_fault_t dsm_fault_unlocked(struct vm_fault *vmf, struct dsm_region *re
 
 /* Where the lock cannot be let go of. */
 static vm_fault_t dsm_fault_locked(struct vm_fault *vmf, struct dsm_copy *copy,
-				   unsigned int window)
+				   const struct dsm_want *want, unsigned int window)
 {
 	vm_fault_t ret;
 	int err;
 
 	do {
-		err = dsm_copy_fetch(copy, TASK_KILLABLE, vmf->pgoff + 1, window);
+		err = dsm_copy_fetch(copy, want, TASK_KILLABLE, vmf->pgoff + 1, window);
 		if (err)
 			return dsm_fault_error(copy->region, err);
 		dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE);
-	} while (!dsm_fault_map(vmf, copy, &ret));
+	} while (!dsm_fault_map(vmf, copy, want, &ret));
 	return ret;
+}
+
+/* Map a copy that is present, under the lock of the grants. */
+static bool dsm_fault_try(struct vm_fault *vmf, struct dsm_copy *copy,
+			  const struct dsm_want *want, vm_fault_t *ret, bool *looked)
+{
+	/* A present copy is locked only for as long as it takes to map it. */
+	*looked = dsm_copy_trylock(copy) ||
+		  (dsm_copy_test(copy, DSM_COPY_PRESENT) &&
+		   !dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE));
+	return *looked && dsm_fault_map(vmf, copy, want, ret);
 }
 
 static vm_fault_t dsm_fault_remote(struct vm_fault *vmf, struct dsm_file *file,
@@ -244,43 +282,39 @@ static vm_fault_t dsm_fault_remote(struct vm_fault *vmf, struct dsm_file *file,
 	bool first = fault_flag_allow_retry_first(vmf->flags) &&
 		     !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT);
 	struct dsm_node *node = region->node;
+	const struct dsm_want *want;
+	struct dsm_want version;
 	struct dsm_copy *copy;
+	bool mapped, looked;
 	vm_fault_t ret;
 
 	if (vmf->flags & FAULT_FLAG_WRITE || !node->links[dsm_home(node, vmf->pgoff)])
 		return dsm_fault_error(region, -EACCES);
 	copy = dsm_copy_find(region, vmf->pgoff);
-	if (!copy && first)
-		return dsm_fault_unlocked(vmf, region, NULL,
-					  dsm_fault_window(stream, vmf->pgoff));
-	if (!copy)
+	if (!copy && !first)
 		copy = dsm_copy_make(region, vmf->pgoff, false);
 	if (IS_ERR(copy))
 		return dsm_fault_error(region, PTR_ERR(copy));
-	/* A present copy is locked only for as long as it takes to map it. */
-	if (dsm_copy_trylock(copy) ||
-	    (dsm_copy_test(copy, DSM_COPY_PRESENT) &&
-	     !dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE))) {
-		if (dsm_fault_map(vmf, copy, &ret))
-			ret = dsm_fault_present(vmf, copy, stream, ret);
-		else if (vmf->flags & FAULT_FLAG_TRIED)
-			ret = dsm_fault_error(region, READ_ONCE(copy->err));
-		else
-			goto fetch;
-		goto put;
-	}
-	if (vmf->flags & FAULT_FLAG_TRIED) {
-		ret = VM_FAULT_NOPAGE;
-		goto put;
-	}
-fetch:
-	if (first)
-		return dsm_fault_unlocked(vmf, region, copy,
+	down_read(&file->grants.lock);
+	want = dsm_grant_want(&file->grants, vmf->pgoff, &version) ? &version : NULL;
+	mapped = copy && dsm_fault_try(vmf, copy, want, &ret, &looked);
+	up_read(&file->grants.lock);
+	if (!copy)
+		return dsm_fault_unlocked(vmf, region, NULL, want,
 					  dsm_fault_window(stream, vmf->pgoff));
-	ret = VM_FAULT_RETRY;
-	if (!(vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
-		ret = dsm_fault_locked(vmf, copy, dsm_fault_window(stream, vmf->pgoff));
-put:
+	if (mapped)
+		ret = dsm_fault_present(vmf, copy, want, stream, ret);
+	else if (vmf->flags & FAULT_FLAG_TRIED)
+		ret = looked ? dsm_fault_error(region, READ_ONCE(copy->err)) :
+			       VM_FAULT_NOPAGE;
+	else if (first)
+		return dsm_fault_unlocked(vmf, region, copy, want,
+					  dsm_fault_window(stream, vmf->pgoff));
+	else if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		ret = VM_FAULT_RETRY;
+	else
+		ret = dsm_fault_locked(vmf, copy, want,
+				       dsm_fault_window(stream, vmf->pgoff));
 	dsm_copy_put(copy);
 	return ret;
 }
@@ -303,7 +337,7 @@ static vm_fault_t dsm_vm_fault(struct vm_fault *vmf)
 	if (READ_ONCE(region->gone))
 		ret = dsm_fault_error(region, -EIDRM);
 	else if (dsm_home(node, vmf->pgoff) == node->id)
-		ret = dsm_fault_local(vmf, region);
+		ret = dsm_fault_local(vmf, file, region);
 	else
 		ret = dsm_fault_remote(vmf, file, region);
 	dsm_node_leave(node);
@@ -314,14 +348,14 @@ static vm_fault_t dsm_vm_fault(struct vm_fault *vmf)
  * A store to a page that is mapped read-only.  Take the mapping away: the fault
  * that follows decides, in one place.
  */
-static vm_fault_t dsm_vm_pfn_mkwrite(struct vm_fault *vmf)
+vm_fault_t dsm_vm_pfn_mkwrite(struct vm_fault *vmf)
 {
 	zap_vma_ptes(vmf->vma, vmf->address & PAGE_MASK, PAGE_SIZE);
 	return VM_FAULT_NOPAGE;
 }
 
 /* Its presence lets faults run under the lock of the VMA alone (6.4 and later). */
-static vm_fault_t dsm_vm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+vm_fault_t dsm_vm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 {
 	return 0;
 }
@@ -348,7 +382,9 @@ static void dsm_vm_close(struct vm_area_struct *vma)
 {
 	struct dsm_file *file = vma->vm_file->private_data;
 
-	atomic_dec(&file->mapped);
+	/* Who maps the range no more, dead or not, has let go of all that it held. */
+	if (atomic_dec_and_test(&file->mapped))
+		dsm_file_end(file);
 }
 
 const struct vm_operations_struct dsm_vm_ops = {
