@@ -102,14 +102,34 @@ static int dsm_handshake_hello(struct dsm_link *link, struct dsm_session *s,
 static int dsm_handshake_ready(struct dsm_link *link, struct dsm_session *s,
 			       const struct dsm_wire_message *message)
 {
-	if (s->active || !s->hello.born || message->head.len)
+	if (s->active || !s->hello.born || message->head.len ||
+	    test_bit(DSM_SESSION_READY, &s->flags))
 		return -EPROTO;
+	s->ready_call = message->head.call;
 	/* The hello was stored before: pairs with the work's test_bit(). */
 	smp_mb__before_atomic();
 	set_bit(DSM_SESSION_READY, &s->flags);
 	smp_mb__after_atomic();	/* pairs with that of RDMA_CM_EVENT_ESTABLISHED */
 	dsm_link_changed(s);
-	return dsm_session_reply(s, message, 0, NULL, 0);
+	return 0;
+}
+
+/**
+ * dsm_handshake_answer() - tell the active side that the session can be used
+ * @s: passive, ready, and in use if @err is 0
+ * @err: 0 or a negative errno
+ *
+ * Not before the queue pairs of the session before are gone: what is in flight to
+ * them must not be carried out behind the first request on this one.
+ */
+void dsm_handshake_answer(struct dsm_session *s, int err)
+{
+	struct dsm_wire_message request = {
+		.head.type = cpu_to_le16(DSM_MSG_READY),
+		.head.call = s->ready_call,
+	};
+
+	dsm_session_reply(s, &request, err, NULL, 0);
 }
 
 /**

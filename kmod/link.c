@@ -426,6 +426,7 @@ static void dsm_link_settle_pending(struct dsm_link *link)
 {
 	struct dsm_session *s;
 	bool ready = false;
+	int err = -EHOSTDOWN;
 
 	/* An active link's is being connected, by the work itself. */
 	if (link->active)
@@ -452,7 +453,11 @@ static void dsm_link_settle_pending(struct dsm_link *link)
 	if (!test_bit(DSM_SESSION_TRUSTED, &s->flags) &&
 	    READ_ONCE(s->conn[0].established))
 		dsm_link_refuse(link, "it went away without a proof of the cluster key");
-	if (!ready || dsm_link_adopt(link, s))
+	if (ready) {
+		err = dsm_link_adopt(link, s);
+		dsm_handshake_answer(s, err);
+	}
+	if (err)
 		dsm_link_close(link, s);
 }
 

@@ -15,10 +15,16 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/moduleparam.h>
 #include <linux/slab.h>
 #include "node.h"
 #include "session.h"
 #include "trace.h"
+
+static bool dsm_ordered_reads = true;
+module_param_named(ordered_reads, dsm_ordered_reads, bool, 0444);
+MODULE_PARM_DESC(ordered_reads,
+		 "the device samples chained READs in order (default Y)");
 
 /**
  * dsm_session_get() - use a session
@@ -173,7 +179,7 @@ struct dsm_conn *dsm_session_data(struct dsm_session *session)
  * dsm_op_post() - post a chain of one-sided requests
  * @op: with @done set; lives until @done is called
  * @conn: of a session that the caller has got; the op takes over that use
- * @first: the chain; completion and signal flags are filled in here
+ * @first: the chain; completion and flags are filled in here
  * @wait: the caller will wait for it: sleep for room in the send queue, up to
  *	  DSM_CALL_TIMEOUT_MS
  *
@@ -195,6 +201,9 @@ int dsm_op_post(struct dsm_op *op, struct dsm_conn *conn,
 	for (wr = first; wr; wr = wr->next) {
 		wr->wr_cqe = wr->next ? &op->early : &op->last;
 		wr->send_flags = wr->next ? 0 : IB_SEND_SIGNALED;
+		/* A fence waits for the READs and atomics before it. */
+		if (!dsm_ordered_reads && wr != first)
+			wr->send_flags |= IB_SEND_FENCE;
 		op->requests++;
 	}
 	err = dsm_conn_reserve(conn, op->requests, wait);

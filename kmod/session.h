@@ -48,6 +48,7 @@ enum dsm_session_flags {
  * @idle: completed by the last user
  * @auth: what the proofs are about
  * @hello: what the peer told of itself
+ * @ready_call: passive: of the active side's last message of the set-up
  * @conn: its connections
  * @receives: buffers of the control connection
  * @calls: requests of ours under way
@@ -70,6 +71,7 @@ struct dsm_session {
 	struct completion idle;
 	struct dsm_auth auth;
 	struct dsm_wire_hello hello;
+	__le32 ready_call;
 	struct dsm_conn conn[DSM_CONNS];
 	struct dsm_receive *receives;
 	struct dsm_call calls[DSM_CALLS];
@@ -100,6 +102,8 @@ struct dsm_op {
  * order, all are in when the last are: those are marked before, and a READ that
  * leaves the mark has failed.  Bytes that equal the mark come with the next one.
  */
+#define DSM_NOT_WRITTEN		(~0ULL)		/* mark of words and claims */
+
 static inline u64 dsm_read_mark(void *to, size_t len)
 {
 	u64 *last = to + len - sizeof(*last);
