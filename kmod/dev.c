@@ -12,7 +12,11 @@
 #include "config.h"
 #include "dev.h"
 #include "node.h"
+#include "object.h"
 #include "ping.h"
+#include "shadow.h"
+#include "slab.h"
+#include "window.h"
 
 /* Attached files: a process attaches to one region of one node at a time. */
 static LIST_HEAD(dsm_files);
@@ -26,6 +30,10 @@ union dsm_args {
 	struct dsm_region_args region;
 	struct dsm_attach_args attach;
 	struct dsm_object_args object;
+	struct dsm_alloc_args alloc;
+	struct dsm_slab_args slab;
+	struct dsm_fetch_args fetch;
+	struct dsm_move_args move;
 	struct dsm_name_args name;
 };
 
@@ -287,6 +295,33 @@ unlock:
 	return err;
 }
 
+/* Does another process of the region say that it holds an object? */
+static bool dsm_file_other(struct dsm_file *f, u64 addr)
+{
+	struct dsm_file *other;
+	bool held = false;
+
+	mutex_lock(&dsm_files_lock);
+	list_for_each_entry(other, &dsm_files, list)
+		if (other != f && READ_ONCE(other->region) == f->region)
+			held |= dsm_held_has(other, addr);
+	mutex_unlock(&dsm_files_lock);
+	return held;
+}
+
+/**
+ * dsm_file_end() - a process has let go of the range: it is dead, or has detached
+ * @f: its file
+ *
+ * Context: process, perhaps under mmap_lock.
+ */
+void dsm_file_end(struct dsm_file *f)
+{
+	dsm_grants_end(&f->grants, f->region);
+	dsm_held_end(f, dsm_file_other);
+	dsm_slabs_disown(f->region, f);
+}
+
 /* The region of an attached file, for the process that attached it. */
 static struct dsm_region *dsm_file_region(struct dsm_file *f)
 {
@@ -307,15 +342,7 @@ static int dsm_ioc_alloc(struct file *file, union dsm_args *args)
 	struct dsm_file *f = file->private_data;
 
 	return args->object.flags ? -EINVAL :
-	       dsm_object_alloc(f->region, &args->object.ref);
-}
-
-static int dsm_ioc_free(struct file *file, union dsm_args *args)
-{
-	struct dsm_file *f = file->private_data;
-
-	return args->object.flags ? -EINVAL :
-	       dsm_object_free(f->region, &args->object.ref);
+	       dsm_grant_alloc(&f->grants, f->region, &args->object.ref);
 }
 
 static int dsm_ioc_freeze(struct file *file, union dsm_args *args)
@@ -323,7 +350,131 @@ static int dsm_ioc_freeze(struct file *file, union dsm_args *args)
 	struct dsm_file *f = file->private_data;
 
 	return args->object.flags ? -EINVAL :
-	       dsm_object_freeze(f->region, &args->object.ref);
+	       dsm_grant_freeze(&f->grants, f->region, &args->object.ref);
+}
+
+static int dsm_ioc_borrow(struct file *file, union dsm_args *args)
+{
+	struct dsm_file *f = file->private_data;
+	struct dsm_object_args *a = &args->object;
+
+	if (a->flags & DSM_BORROW_EXCL && !(file->f_mode & FMODE_WRITE))
+		return -EACCES;
+	return dsm_grant_borrow(&f->grants, f->region, &a->ref, a->flags);
+}
+
+static int dsm_ioc_return(struct file *file, union dsm_args *args)
+{
+	struct dsm_file *f = file->private_data;
+	struct dsm_object_args *a = &args->object;
+
+	return a->flags & ~DSM_BORROW_EXCL ? -EINVAL :
+	       dsm_grant_return(&f->grants, f->region, &a->ref,
+				a->flags & DSM_BORROW_EXCL);
+}
+
+static int dsm_ioc_drop(struct file *file, union dsm_args *args)
+{
+	struct dsm_file *f = file->private_data;
+	struct dsm_region *region = f->region;
+	struct dsm_ref *ref = &args->object.ref;
+	int err;
+
+	if (args->object.flags)
+		return -EINVAL;
+	err = dsm_ref_check(region->node, ref);
+	if (err)
+		return err;
+	if (dsm_word_state(ref->version) == DSM_STATE_FROZEN)
+		return -EROFS;
+	if (!dsm_ref_local(region->node, ref))
+		return dsm_claim_drop(region, ref);
+	/* A small one of this node is dropped by its ledger word. */
+	if (dsm_word_lines(ref->version) != DSM_LINES_LARGE)
+		return -EINVAL;
+	err = dsm_object_take(region, ref, DSM_BORROW_ACCEPT);
+	if (!err)
+		dsm_object_free(region, ref);
+	return err == -EXDEV ? -EACCES : err;
+}
+
+static int dsm_ioc_alloc_on(struct file *file, union dsm_args *args)
+{
+	struct dsm_file *f = file->private_data;
+	struct dsm_alloc_args *a = &args->alloc;
+
+	if (a->flags || a->reserved || a->ref.addr || a->ref.version)
+		return -EINVAL;
+	return dsm_node_alloc(f->region, a->node, &a->ref);
+}
+
+static int dsm_ioc_slab(struct file *file, union dsm_args *args)
+{
+	struct dsm_file *f = file->private_data;
+
+	return dsm_slab_get(f->region, f, args->slab.lines, &args->slab.addr);
+}
+
+static int dsm_ioc_fetch(struct file *file, union dsm_args *args)
+{
+	struct dsm_file *f = file->private_data;
+	struct dsm_fetch_args *a = &args->fetch;
+	bool wait = !(a->flags & DSM_FETCH_NOWAIT);
+	struct dsm_ref few, *refs = &few;
+	s32 one, *errors = &one;
+	unsigned int i;
+	int err;
+
+	if (a->flags & ~DSM_FETCH_NOWAIT || a->reserved || !a->nr || a->nr > DSM_FETCH_MAX)
+		return -EINVAL;
+	if (a->nr > 1) {
+		refs = kvmalloc_array(a->nr, sizeof(*refs) + sizeof(*errors), GFP_KERNEL);
+		if (!refs)
+			return -ENOMEM;
+		errors = (s32 *)(refs + a->nr);
+	}
+	err = copy_from_user(refs, u64_to_user_ptr(a->refs), a->nr * sizeof(*refs)) ?
+	      -EFAULT : 0;
+	for (i = 0; i < a->nr && !err && !wait; i++)
+		if (dsm_word_lines(refs[i].version) == DSM_LINES_LARGE)
+			dsm_grant_prefetch(&f->grants, f->region, &refs[i]);
+	if (!err)
+		err = dsm_shadow_fetch(f->region, refs, a->nr, errors, wait);
+	if (!err && wait && copy_to_user(u64_to_user_ptr(a->errors), errors,
+					 a->nr * sizeof(*errors)))
+		err = -EFAULT;
+	if (refs != &few)
+		kvfree(refs);
+	return err;
+}
+
+static int dsm_ioc_move(struct file *file, union dsm_args *args)
+{
+	struct dsm_file *f = file->private_data;
+	struct dsm_move_args *a = &args->move;
+
+	if (a->flags & ~(DSM_BORROW_DISCARD | DSM_BORROW_ACCEPT))
+		return -EINVAL;
+	return dsm_slab_move(f->region, &a->ref, a->flags, a->to);
+}
+
+/* May the handle be given away?  Of another node's objects the next borrow tells. */
+static int dsm_file_check(struct dsm_region *region, const struct dsm_ref *ref)
+{
+	s32 error;
+	int err;
+
+	err = dsm_ref_check(region->node, ref);
+	if (err)
+		return err;
+	if (!dsm_ref_local(region->node, ref))
+		return region->node->links[dsm_ref_home(region->node, ref)] ? 0 : -EACCES;
+	if (dsm_word_lines(ref->version) == DSM_LINES_LARGE) {
+		err = dsm_object_check(region, ref);
+		return err == -EXDEV ? -EACCES : err;
+	}
+	err = dsm_shadow_fetch(region, ref, 1, &error, true);
+	return err ?: error;
 }
 
 static int dsm_ioc_publish(struct file *file, union dsm_args *args)
@@ -332,20 +483,29 @@ static int dsm_ioc_publish(struct file *file, union dsm_args *args)
 	struct dsm_name_args *a = &args->name;
 	int err;
 
-	if (a->flags || a->reserved || a->timeout_ms || !dsm_name_ends(a->name))
+	if (a->flags & ~DSM_PUBLISH_ANEW || a->reserved || a->timeout_ms ||
+	    !dsm_name_ends(a->name))
 		return -EINVAL;
-	err = dsm_object_check(f->region, &a->ref);
-	return err ?: dsm_region_publish(f->region, a->name, &a->ref);
+	err = dsm_file_check(f->region, &a->ref);
+	return err ?: dsm_region_publish(f->region, a->name, &a->ref,
+					 a->flags & DSM_PUBLISH_ANEW);
+}
+
+static int dsm_file_lookup(struct dsm_file *f, struct dsm_name_args *a, bool take)
+{
+	if (a->flags || a->reserved || !dsm_name_ends(a->name))
+		return -EINVAL;
+	return dsm_region_lookup(f->region, a->name, take, a->timeout_ms, &a->ref);
 }
 
 static int dsm_ioc_lookup(struct file *file, union dsm_args *args)
 {
-	struct dsm_file *f = file->private_data;
-	struct dsm_name_args *a = &args->name;
+	return dsm_file_lookup(file->private_data, &args->name, false);
+}
 
-	if (a->flags || a->reserved || !dsm_name_ends(a->name))
-		return -EINVAL;
-	return dsm_region_lookup(f->region, a->name, a->timeout_ms, &a->ref);
+static int dsm_ioc_take(struct file *file, union dsm_args *args)
+{
+	return dsm_file_lookup(file->private_data, &args->name, true);
 }
 
 enum {
@@ -373,14 +533,28 @@ static const struct dsm_ioc dsm_iocs[] = {
 	{ DSM_IOC_ATTACH, sizeof(struct dsm_attach_args), 0, dsm_ioc_attach },
 	{ DSM_IOC_ALLOC, sizeof(struct dsm_object_args),
 	  DSM_IOC_ATTACHED | DSM_IOC_WRITER, dsm_ioc_alloc },
-	{ DSM_IOC_FREE, sizeof(struct dsm_object_args),
-	  DSM_IOC_ATTACHED | DSM_IOC_WRITER, dsm_ioc_free },
+	{ DSM_IOC_BORROW, sizeof(struct dsm_object_args),
+	  DSM_IOC_ATTACHED, dsm_ioc_borrow },
+	{ DSM_IOC_RETURN, sizeof(struct dsm_object_args),
+	  DSM_IOC_ATTACHED, dsm_ioc_return },
+	{ DSM_IOC_DROP, sizeof(struct dsm_object_args),
+	  DSM_IOC_ATTACHED | DSM_IOC_WRITER, dsm_ioc_drop },
+	{ DSM_IOC_ALLOC_ON, sizeof(struct dsm_alloc_args),
+	  DSM_IOC_ATTACHED | DSM_IOC_WRITER, dsm_ioc_alloc_on },
+	{ DSM_IOC_SLAB, sizeof(struct dsm_slab_args),
+	  DSM_IOC_ATTACHED | DSM_IOC_WRITER, dsm_ioc_slab },
+	{ DSM_IOC_FETCH, sizeof(struct dsm_fetch_args),
+	  DSM_IOC_ATTACHED, dsm_ioc_fetch },
+	{ DSM_IOC_MOVE, sizeof(struct dsm_move_args),
+	  DSM_IOC_ATTACHED | DSM_IOC_WRITER, dsm_ioc_move },
 	{ DSM_IOC_FREEZE, sizeof(struct dsm_object_args),
 	  DSM_IOC_ATTACHED | DSM_IOC_WRITER, dsm_ioc_freeze },
 	{ DSM_IOC_PUBLISH, sizeof(struct dsm_name_args),
 	  DSM_IOC_ATTACHED | DSM_IOC_WRITER, dsm_ioc_publish },
 	{ DSM_IOC_LOOKUP, sizeof(struct dsm_name_args),
 	  DSM_IOC_ATTACHED, dsm_ioc_lookup },
+	{ DSM_IOC_TAKE, sizeof(struct dsm_name_args),
+	  DSM_IOC_ATTACHED | DSM_IOC_WRITER, dsm_ioc_take },
 };
 
 static int dsm_dev_run(struct file *file, const struct dsm_ioc *ioc,
@@ -443,12 +617,15 @@ static int dsm_dev_mmap(struct file *file, struct vm_area_struct *vma)
 		return PTR_ERR(region);
 	geometry = &region->node->config.geometry;
 	/* Of a read-only file a shared map has VM_MAYSHARE alone. */
-	if (!(vma->vm_flags & VM_MAYSHARE) || vma->vm_pgoff ||
-	    vma->vm_start != geometry->base ||
-	    vma->vm_end - vma->vm_start != geometry->span)
+	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	if (READ_ONCE(region->gone))
 		return -EIDRM;
+	if (vma->vm_pgoff)
+		return dsm_window_mmap(file, vma);
+	if (vma->vm_start != geometry->base ||
+	    vma->vm_end - vma->vm_start != geometry->span)
+		return -EINVAL;
 	if (atomic_cmpxchg(&f->mapped, 0, 1))
 		return -EBUSY;
 	/* A forked child attaches for itself; VM_IO keeps MADV_DOFORK out. */
@@ -465,6 +642,7 @@ static int dsm_dev_open(struct inode *inode, struct file *file)
 	if (!f)
 		return -ENOMEM;
 	mutex_init(&f->lock);
+	dsm_grants_init(&f->grants);
 	file->private_data = f;
 	return 0;
 }
@@ -474,10 +652,12 @@ static int dsm_dev_release(struct inode *inode, struct file *file)
 	struct dsm_file *f = file->private_data;
 
 	if (f->region) {
+		dsm_file_end(f);
 		atomic_dec(&f->region->node->attached);
 		dsm_file_delist(f);
 		dsm_region_put(f->region);
 	}
+	dsm_held_free(f);
 	kfree(f);
 	return 0;
 }

@@ -5,10 +5,14 @@
 #include <linux/fs.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
+#include "grant.h"
 
 struct dsm_region;
 
-enum { DSM_STREAM_BITS = 4 };
+enum {
+	DSM_STREAM_BITS = 4,
+	DSM_HELD_PAGES = DSM_HELD_SLOTS * sizeof(u64) / PAGE_SIZE,
+};
 
 /**
  * struct dsm_stream - where a thread's page faults seem to be going
@@ -30,6 +34,9 @@ struct dsm_stream {
  * @mm: process that attached it
  * @mapped: the range is mapped; at most once at a time
  * @list: of attached files, see dev.c
+ * @grants: large objects that the process has borrowed
+ * @held: pages of the list of small objects that it has borrowed exclusively; set
+ *	  once each, by a compare-and-swap
  * @streams: by thread
  */
 struct dsm_file {
@@ -38,6 +45,8 @@ struct dsm_file {
 	struct mm_struct *mm;
 	atomic_t mapped;
 	struct list_head list;
+	struct dsm_grants grants;
+	struct page *held[DSM_HELD_PAGES];
 	struct dsm_stream streams[1 << DSM_STREAM_BITS];
 };
 
@@ -45,5 +54,8 @@ int dsm_dev_init(void);
 void dsm_dev_exit(void);
 
 extern const struct vm_operations_struct dsm_vm_ops;
+vm_fault_t dsm_vm_pfn_mkwrite(struct vm_fault *vmf);
+vm_fault_t dsm_vm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end);
+void dsm_file_end(struct dsm_file *file);
 
 #endif /* DSM_DEV_H */

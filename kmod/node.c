@@ -7,6 +7,8 @@
 #include "auth.h"
 #include "handshake.h"
 #include "node.h"
+#include "object.h"
+#include "slab.h"
 
 enum {
 	DSM_SELF_LINK_MS = 5000,	/* a node's link to itself must be up by then */
@@ -138,6 +140,92 @@ static void dsm_node_region_news(struct dsm_node *node, u64 id)
 	dsm_region_put(region);
 }
 
+/* ---- allocating on a node ---- */
+
+static int dsm_node_alloc_here(struct dsm_region *region, struct dsm_ref *ref)
+{
+	int err;
+
+	if (!ref->size || ref->size > region->node->config.geometry.span)
+		return -EINVAL;
+	if (ref->size <= DSM_MAX_LINES * DSM_LINE_SIZE)
+		return dsm_slab_alloc(region, ref);
+	err = dsm_object_alloc(region, ref);
+	if (!err)
+		dsm_object_end(region, ref);
+	return err;
+}
+
+/**
+ * dsm_node_alloc() - allocate an object of zeroes on a node
+ * @region: that it will belong to
+ * @home: the node, from user space
+ * @ref: in: size; out: the handle; nobody borrows it
+ *
+ * Context: process, killable.
+ * Return: 0, -EINVAL, -ENOENT (no such node), -ENOSPC, -ENOMEM, -EIDRM, -EHOSTDOWN,
+ * -EINTR.
+ */
+int dsm_node_alloc(struct dsm_region *region, u32 home, struct dsm_ref *ref)
+{
+	struct dsm_node *node = region->node;
+	struct dsm_wire_alloc wire = {
+		.region = cpu_to_le64(region->id),
+		.size = cpu_to_le64(ref->size),
+	};
+	struct dsm_wire_message *reply;
+	int err;
+
+	if (home >= DSM_MAX_NODES || !node->links[home])
+		return -ENOENT;
+	if (home == node->id)
+		return dsm_node_alloc_here(region, ref);
+	if (!ref->size || ref->size > node->config.geometry.span)
+		return -EINVAL;
+	reply = kzalloc(sizeof(*reply), GFP_KERNEL);
+	if (!reply)
+		return -ENOMEM;
+	strscpy(wire.name, region->name, sizeof(wire.name));
+	err = dsm_link_call(node->links[home], DSM_MSG_ALLOC, &wire, sizeof(wire), reply);
+	if (!err && le16_to_cpu(reply->head.len) != sizeof(wire))
+		err = -EPROTO;
+	if (err)
+		goto free;
+	ref->addr = le64_to_cpu(reply->alloc.addr);
+	ref->version = le64_to_cpu(reply->alloc.version);
+	ref->size = le64_to_cpu(reply->alloc.size);
+	if (dsm_ref_check(node, ref) || dsm_ref_home(node, ref) != home)
+		err = -EPROTO;
+free:
+	kfree(reply);
+	return err;
+}
+
+/* A peer wants an object of ours. */
+static int dsm_node_alloc_for(struct dsm_node *node, const struct dsm_wire_alloc *in,
+			      struct dsm_wire_alloc *out)
+{
+	struct dsm_ref ref = { .size = le64_to_cpu(in->size) };
+	struct dsm_region *region;
+	int err;
+
+	if (strnlen(in->name, DSM_NAME_BYTES) == DSM_NAME_BYTES)
+		return -EINVAL;
+	/* Perhaps no process of this node has attached to it yet. */
+	region = dsm_region_find(node, le64_to_cpu(in->region)) ?:
+		 dsm_region_open(node, in->name);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	err = region->id == le64_to_cpu(in->region) ? dsm_node_alloc_here(region, &ref) :
+						      -EIDRM;
+	dsm_region_put(region);
+	*out = *in;
+	out->addr = cpu_to_le64(ref.addr);
+	out->version = cpu_to_le64(ref.version);
+	out->size = cpu_to_le64(ref.size);
+	return err;
+}
+
 /* ---- peers ---- */
 
 static void dsm_node_request(struct dsm_node *node, u32 peer,
@@ -148,6 +236,7 @@ static void dsm_node_request(struct dsm_node *node, u32 peer,
 	unsigned int len = le16_to_cpu(message->head.len);
 	struct dsm_wire_region region = {};
 	struct dsm_wire_name name = {};
+	struct dsm_wire_alloc alloc = {};
 
 	switch (type) {
 	case DSM_MSG_REGION_CREATE:
@@ -188,6 +277,13 @@ static void dsm_node_request(struct dsm_node *node, u32 peer,
 						     &name),
 				  &name, sizeof(name));
 		return;
+	case DSM_MSG_ALLOC:
+		if (len != sizeof(message->alloc))
+			break;
+		dsm_session_reply(session, message,
+				  dsm_node_alloc_for(node, &message->alloc, &alloc),
+				  &alloc, sizeof(alloc));
+		return;
 	}
 	dsm_session_refuse(session, message, -EPROTO, "malformed request");
 }
@@ -215,8 +311,11 @@ static void dsm_node_recheck_work(struct work_struct *work)
 
 static void dsm_node_peer_up(struct dsm_node *node, u32 peer, bool reborn)
 {
-	if (reborn)
+	if (reborn) {
 		dsm_copy_drop_home(node, peer);
+		/* Its earlier life is over, and so are the queue pairs of that. */
+		dsm_claims_sweep(node, peer);
+	}
 	if (!xa_empty(&node->regions.table))
 		queue_delayed_work(node->wq, &node->recheck,
 				   msecs_to_jiffies(DSM_RECHECK_MS));
@@ -343,6 +442,7 @@ static void dsm_node_teardown(struct dsm_node *node)
 		dsm_link_stop(node->loop);
 	percpu_ref_kill(&node->users);
 	wait_for_completion(&node->drained);
+	dsm_claims_stop(node);
 	cancel_delayed_work_sync(&node->recheck);
 
 	index = 0;
@@ -436,7 +536,7 @@ struct dsm_node *dsm_node_up(const struct dsm_node_config *config)
 	node->ends = alloc_workqueue("dsm-%u-ends", WQ_UNBOUND, DSM_MAX_ENDS, node->id);
 	if (!node->wq || !node->calls || !node->ends)
 		goto teardown;
-	err = dsm_copies_alloc(node, config->cache >> PAGE_SHIFT);
+	err = dsm_copies_alloc(node, config->cache >> PAGE_SHIFT) ?: dsm_claims_init(node);
 	if (err)
 		goto teardown;
 	err = dsm_node_listen(node);
@@ -512,8 +612,10 @@ void dsm_node_fence(struct dsm_node *node, u32 peer, u64 epoch)
 		return;
 	WRITE_ONCE(node->config.epoch, epoch);
 	WRITE_ONCE(node->config.members[peer].min_epoch, epoch);
-	if (node->links[peer])
+	if (node->links[peer]) {
 		dsm_link_reset(node->links[peer], true);
+		dsm_claims_sweep(node, peer);
+	}
 	dsm_node_leave(node);
 }
 

@@ -7,11 +7,13 @@
  *	dsm_config_lock, dsm_nodes_change
  *	dsm_file.lock
  *	mmap_lock
+ *	dsm_grants.lock
  *	dsm_region.ending
  *	dsm_chunks.lock
  *	dsm_chunk.lock
  *	dsm_files_lock, dsm_regions.lock, dsm_registrar.lock
  *	a copy's bit lock
+ *	dsm_region.window
  *	dsm_far.lock
  *	i_mmap_rwsem, page-table locks
  *	dsm_copies.lock, dsm_link.lock, dsm_session.lock (spinlocks, leaves)
@@ -24,6 +26,7 @@
 #include <linux/socket.h>
 #include <rdma/ib_verbs.h>
 #include "chunk.h"
+#include "claim.h"
 #include "compat.h"
 #include "copy.h"
 #include "dir.h"
@@ -148,11 +151,13 @@ struct dsm_node {
 	struct dsm_regions regions;
 	struct dsm_registrar registrar;
 	struct dsm_copies copies;
+	struct dsm_claims claims;
 };
 
 struct dsm_node *dsm_node_up(const struct dsm_node_config *config);
 int dsm_node_down(struct dsm_node *node, bool force);
 void dsm_node_fence(struct dsm_node *node, u32 peer, u64 epoch);
+int dsm_node_alloc(struct dsm_region *region, u32 home, struct dsm_ref *ref);
 struct dsm_node *dsm_node_find(u32 id);
 u64 dsm_node_local(void);
 void dsm_node_put(struct dsm_node *node);
@@ -183,6 +188,47 @@ static inline u32 dsm_home(const struct dsm_node *node, pgoff_t pgoff)
 static inline pgoff_t dsm_partition(const struct dsm_node *node, u32 id)
 {
 	return (pgoff_t)id << (node->config.geometry.partition_shift - PAGE_SHIFT);
+}
+
+/* Of a handle in the range. */
+static inline u32 dsm_ref_home(const struct dsm_node *node, const struct dsm_ref *ref)
+{
+	return dsm_home(node, (ref->addr - node->config.geometry.base) >> PAGE_SHIFT);
+}
+
+static inline bool dsm_ref_local(const struct dsm_node *node, const struct dsm_ref *ref)
+{
+	return dsm_ref_home(node, ref) == node->id;
+}
+
+/**
+ * dsm_ref_check() - can a handle be one, as far as can be seen from itself?
+ * @node: ours
+ * @ref: from user space or from a peer
+ *
+ * Return: 0, -ERANGE (not in the range), -EINVAL.
+ */
+static inline int dsm_ref_check(const struct dsm_node *node, const struct dsm_ref *ref)
+{
+	const struct dsm_geometry *geometry = &node->config.geometry;
+	unsigned int lines = dsm_word_lines(ref->version);
+	u64 offset = ref->addr - geometry->base;
+
+	if (offset >= geometry->span || ref->size > geometry->span - offset)
+		return -ERANGE;
+	if (dsm_word_state(ref->version) != DSM_STATE_LIVE &&
+	    dsm_word_state(ref->version) != DSM_STATE_FROZEN)
+		return -EINVAL;
+	if (lines == DSM_LINES_LARGE)
+		return ref->size && PAGE_ALIGNED(ref->size) && PAGE_ALIGNED(offset) &&
+		       dsm_home(node, offset >> PAGE_SHIFT) ==
+		       dsm_home(node, (offset + ref->size - 1) >> PAGE_SHIFT) ? 0 : -EINVAL;
+	if (!lines || lines > DSM_LINES_LARGE || offset % DSM_LINE_SIZE ||
+	    ref->size != lines * DSM_LINE_SIZE ||
+	    offset % PAGE_SIZE + ref->size > PAGE_SIZE ||
+	    dsm_word_state(ref->version) != DSM_STATE_LIVE)
+		return -EINVAL;
+	return 0;
 }
 
 #endif /* DSM_NODE_H */

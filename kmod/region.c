@@ -6,6 +6,7 @@
  */
 #include <linux/cred.h>
 #include <linux/fs.h>
+#include <linux/mm.h>
 #include <linux/mount.h>
 #include <linux/pseudo_fs.h>
 #include <linux/sched/signal.h>
@@ -83,6 +84,8 @@ static struct dsm_region *dsm_region_alloc(struct dsm_node *node,
 	strscpy(region->name, wire->name, sizeof(region->name));
 	INIT_LIST_HEAD(&region->chunks);
 	xa_init(&region->copies);
+	init_rwsem(&region->window);
+	xa_init(&region->shadows);
 	init_waitqueue_head(&region->idle);
 	init_waitqueue_head(&region->news);
 	mutex_init(&region->ending);
@@ -328,21 +331,46 @@ void dsm_region_stop_fetches(struct dsm_region *region)
 	wait_event(region->idle, !atomic_read(&region->fetches));
 }
 
+/**
+ * dsm_region_window_changed() - words of this node can be seen now
+ * @region: of the words
+ * @first: page of the range that they belong to
+ * @nr: how many
+ *
+ * Context: process.
+ */
+void dsm_region_window_changed(struct dsm_region *region, pgoff_t first,
+			       unsigned long nr)
+{
+	pgoff_t own = first - dsm_partition(region->node, region->node->id);
+
+	down_write(&region->window);
+	unmap_mapping_pages(region->mapping,
+			    DSM_LEDGER_PGOFF + (first >> DSM_WINDOW_SHIFT),
+			    nr >> DSM_WINDOW_SHIFT, false);
+	unmap_mapping_pages(region->mapping,
+			    DSM_CLAIMS_PGOFF + (own >> DSM_WINDOW_SHIFT),
+			    nr >> DSM_WINDOW_SHIFT, false);
+	up_write(&region->window);
+}
+
 /* ---- named handles ---- */
 
 /**
- * dsm_region_publish() - give a frozen object a name
+ * dsm_region_publish() - give an object a name
  * @region: whose object it is; the caller has checked that
  * @name: checked by the registrar
  * @ref: the handle
+ * @anew: the name may be there already
  *
  * Return: 0, -EINVAL, -EEXIST, -ENOSPC, -EIDRM, -EHOSTDOWN, -EINTR, -ENOMEM.
  */
 int dsm_region_publish(struct dsm_region *region, const char *name,
-		       const struct dsm_ref *ref)
+		       const struct dsm_ref *ref, bool anew)
 {
 	struct dsm_wire_name in = {
 		.region = cpu_to_le64(region->id),
+		.flags = cpu_to_le32(anew ? DSM_WIRE_ANEW : 0),
 		.addr = cpu_to_le64(ref->addr),
 		.version = cpu_to_le64(ref->version),
 		.size = cpu_to_le64(ref->size),
@@ -363,18 +391,20 @@ static bool dsm_region_has_news(struct dsm_region *region, int seq)
  * dsm_region_lookup() - find a handle by name
  * @region: to look in
  * @name: checked by the registrar
+ * @take: remove the name
  * @timeout_ms: how long to wait until it is published
  * @ref: out
  *
  * Context: process; interruptible.
  * Return: 0, -EINVAL, -ENOENT, -ETIMEDOUT, -EINTR, -EIDRM, -EHOSTDOWN, -ENOMEM.
  */
-int dsm_region_lookup(struct dsm_region *region, const char *name,
+int dsm_region_lookup(struct dsm_region *region, const char *name, bool take,
 		      unsigned int timeout_ms, struct dsm_ref *ref)
 {
 	struct dsm_wire_name in = {
 		.region = cpu_to_le64(region->id),
-		.watch = cpu_to_le32(timeout_ms > 0),
+		.flags = cpu_to_le32((timeout_ms ? DSM_WIRE_WATCH : 0) |
+				     (take ? DSM_WIRE_TAKE : 0)),
 	};
 	u64 end = get_jiffies_64() + msecs_to_jiffies(timeout_ms);
 	struct dsm_wire_name out;

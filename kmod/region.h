@@ -4,6 +4,7 @@
 
 #include <linux/kref.h>
 #include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -14,6 +15,11 @@
 struct address_space;
 struct dsm_node;
 struct inode;
+
+/* The windows in the mapping of a region, behind the range itself. */
+#define DSM_LEDGER_PGOFF	(DSM_MMAP_LEDGER >> PAGE_SHIFT)
+#define DSM_CLAIMS_PGOFF	(DSM_MMAP_CLAIMS >> PAGE_SHIFT)
+#define DSM_HELD_PGOFF		(DSM_MMAP_HELD >> PAGE_SHIFT)
 
 /**
  * struct dsm_region - a region as one node sees it
@@ -31,6 +37,10 @@ struct inode;
  * @stat: counters
  * @chunks: of this node's partition; protected by dsm_chunks.lock
  * @copies: of peers' pages, by page of the range; see copy.c
+ * @window: read: to map a page of the ledger or claims window; write: to change
+ *	    what is to be mapped there
+ * @shadows: of peers' small objects, by page of the ledger window; protected by
+ *	     @window
  * @fetches: under way; nothing new begins when @gone
  * @idle: woken when @fetches falls to 0
  * @gone: removed, or the node is going down
@@ -56,6 +66,8 @@ struct dsm_region {
 	struct dsm_stat __percpu *stat;
 	struct list_head chunks;
 	struct xarray copies;
+	struct rw_semaphore window;	/* shadows, and what processes see */
+	struct xarray shadows;
 	atomic_t fetches;
 	wait_queue_head_t idle;
 	bool gone;
@@ -94,9 +106,12 @@ bool dsm_region_fetch_begin(struct dsm_region *region);
 void dsm_region_fetch_end(struct dsm_region *region);
 void dsm_region_stop_fetches(struct dsm_region *region);
 
+void dsm_region_window_changed(struct dsm_region *region, pgoff_t first,
+			       unsigned long nr);
+
 int dsm_region_publish(struct dsm_region *region, const char *name,
-		       const struct dsm_ref *ref);
-int dsm_region_lookup(struct dsm_region *region, const char *name,
+		       const struct dsm_ref *ref, bool anew);
+int dsm_region_lookup(struct dsm_region *region, const char *name, bool take,
 		      unsigned int timeout_ms, struct dsm_ref *ref);
 void dsm_region_news(struct dsm_region *region);
 

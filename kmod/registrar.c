@@ -110,9 +110,8 @@ static bool dsm_name_valid(const char *name)
 	return len && len < DSM_NAME_BYTES;
 }
 
-/* Does a named handle lie in the range, and in @home's partition if it is one? */
-static int dsm_name_place(const struct dsm_node *node, const struct dsm_wire_name *wire,
-			  u32 home)
+/* Does a named handle lie in the range? */
+static int dsm_name_place(const struct dsm_node *node, const struct dsm_wire_name *wire)
 {
 	const struct dsm_geometry *geometry = &node->config.geometry;
 	u64 offset = le64_to_cpu(wire->addr) - geometry->base;
@@ -120,13 +119,7 @@ static int dsm_name_place(const struct dsm_node *node, const struct dsm_wire_nam
 
 	if (offset >= geometry->span || size > geometry->span - offset)
 		return -ERANGE;
-	if (!size)
-		return -EINVAL;
-	if (home != DSM_NODE_ANY &&
-	    (dsm_home(node, offset >> PAGE_SHIFT) != home ||
-	     dsm_home(node, (offset + size - 1) >> PAGE_SHIFT) != home))
-		return -EXDEV;
-	return 0;
+	return size ? 0 : -EINVAL;
 }
 
 static void dsm_record_show(const struct dsm_record *record, struct dsm_wire_region *out)
@@ -288,15 +281,21 @@ static int dsm_record_publish(struct dsm_node *node, struct dsm_record *record,
 {
 	struct dsm_named *named;
 
-	if (dsm_named_find(record, in->name))
+	named = dsm_named_find(record, in->name);
+	if (named && !(le32_to_cpu(in->flags) & DSM_WIRE_ANEW))
 		return -EEXIST;
+	if (named) {
+		named->wire = *in;
+		named->wire.flags = 0;
+		return 0;
+	}
 	if (record->nr_names >= DSM_MAX_NAMES)
 		return -ENOSPC;
 	named = kzalloc(sizeof(*named), GFP_KERNEL);
 	if (!named)
 		return -ENOMEM;
 	named->wire = *in;
-	named->wire.watch = 0;
+	named->wire.flags = 0;
 	hash_add(record->names, &named->hash,
 		 full_name_hash(NULL, in->name, strlen(in->name)));
 	record->nr_names++;
@@ -313,7 +312,7 @@ static int dsm_record_publish(struct dsm_node *node, struct dsm_record *record,
  * @out: the answer
  *
  * Return: 0, -EINVAL, -EIDRM (no such region), -EEXIST, -ENOENT, -ENOSPC, -ENOMEM;
- * _PUBLISH also -ERANGE, -EXDEV (not in the partition of @from).
+ * _PUBLISH also -ERANGE.
  */
 int dsm_registrar_name(struct dsm_node *node, u32 from, enum dsm_wire_type type,
 		       const struct dsm_wire_name *in, struct dsm_wire_name *out)
@@ -323,10 +322,12 @@ int dsm_registrar_name(struct dsm_node *node, u32 from, enum dsm_wire_type type,
 	struct dsm_named *named;
 	int err = 0;
 
-	if (!dsm_name_valid(in->name) || in->reserved || le32_to_cpu(in->watch) > 1)
+	if (!dsm_name_valid(in->name) || in->reserved ||
+	    le32_to_cpu(in->flags) & ~(type == DSM_MSG_NAME_PUBLISH ? DSM_WIRE_ANEW :
+				       DSM_WIRE_WATCH | DSM_WIRE_TAKE))
 		return -EINVAL;
 	if (type == DSM_MSG_NAME_PUBLISH)
-		err = dsm_name_place(node, in, from);
+		err = dsm_name_place(node, in);
 	if (err)
 		return err;
 	memset(out, 0, sizeof(*out));
@@ -340,9 +341,14 @@ int dsm_registrar_name(struct dsm_node *node, u32 from, enum dsm_wire_type type,
 		named = dsm_named_find(record, in->name);
 		if (named) {
 			*out = named->wire;
+			if (le32_to_cpu(in->flags) & DSM_WIRE_TAKE) {
+				hash_del(&named->hash);
+				kfree(named);
+				record->nr_names--;
+			}
 		} else {
 			err = -ENOENT;
-			if (in->watch)
+			if (le32_to_cpu(in->flags) & DSM_WIRE_WATCH)
 				set_bit(from, record->watchers);
 		}
 	}
@@ -431,7 +437,7 @@ int dsm_registrar_ask_name(struct dsm_node *node, u32 registrar,
 	err = dsm_link_call(node->links[registrar], type, in, sizeof(*in), reply);
 	if (!err && (le16_to_cpu(reply->head.len) != sizeof(*out) ||
 		     (type == DSM_MSG_NAME_LOOKUP &&
-		      dsm_name_place(node, &reply->name, DSM_NODE_ANY))))
+		      dsm_name_place(node, &reply->name))))
 		err = -EPROTO;
 	if (!err)
 		*out = reply->name;

@@ -134,6 +134,77 @@ TRACE_EVENT(dsm_evict,
 	TP_printk("node %u: page %#lx", __entry->node, __entry->pgoff)
 );
 
+TRACE_EVENT(dsm_pull,
+	TP_PROTO(u32 node, u32 home, unsigned long pgoff, unsigned int line,
+		 unsigned int lines, bool whole),
+	TP_ARGS(node, home, pgoff, line, lines, whole),
+	TP_STRUCT__entry(
+		__field(u32, node)
+		__field(u32, home)
+		__field(unsigned long, pgoff)
+		__field(unsigned int, line)
+		__field(unsigned int, lines)
+		__field(bool, whole)
+	),
+	TP_fast_assign(
+		__entry->node = node;
+		__entry->home = home;
+		__entry->pgoff = pgoff;
+		__entry->line = line;
+		__entry->lines = lines;
+		__entry->whole = whole;
+	),
+	TP_printk("node %u: from %u: %u lines at %#lx+%u%s", __entry->node,
+		  __entry->home, __entry->lines, __entry->pgoff, __entry->line,
+		  __entry->whole ? ", page locked" : "")
+);
+
+TRACE_EVENT(dsm_pulled,
+	TP_PROTO(u32 node, unsigned long pgoff, unsigned int line, unsigned int lines,
+		 int err),
+	TP_ARGS(node, pgoff, line, lines, err),
+	TP_STRUCT__entry(
+		__field(u32, node)
+		__field(unsigned long, pgoff)
+		__field(unsigned int, line)
+		__field(unsigned int, lines)
+		__field(int, err)
+	),
+	TP_fast_assign(
+		__entry->node = node;
+		__entry->pgoff = pgoff;
+		__entry->line = line;
+		__entry->lines = lines;
+		__entry->err = err;
+	),
+	TP_printk("node %u: %u lines at %#lx+%u: %d", __entry->node, __entry->lines,
+		  __entry->pgoff, __entry->line, __entry->err)
+);
+
+TRACE_EVENT(dsm_claim,
+	TP_PROTO(u32 node, u32 home, u64 addr, u64 expect, u64 want, u64 found),
+	TP_ARGS(node, home, addr, expect, want, found),
+	TP_STRUCT__entry(
+		__field(u32, node)
+		__field(u32, home)
+		__field(u64, addr)
+		__field(u64, expect)
+		__field(u64, want)
+		__field(u64, found)
+	),
+	TP_fast_assign(
+		__entry->node = node;
+		__entry->home = home;
+		__entry->addr = addr;
+		__entry->expect = expect;
+		__entry->want = want;
+		__entry->found = found;
+	),
+	TP_printk("node %u: of %u: %#llx: %#llx -> %#llx found %#llx", __entry->node,
+		  __entry->home, __entry->addr, __entry->expect, __entry->want,
+		  __entry->found)
+);
+
 #endif /* DSM_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH

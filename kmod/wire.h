@@ -84,6 +84,7 @@ enum dsm_wire_type {
 	DSM_MSG_NAME_PUBLISH,	/* dsm_wire_name */
 	DSM_MSG_NAME_LOOKUP,	/* dsm_wire_name -> dsm_wire_name */
 	DSM_MSG_NAME_NEWS,	/* dsm_wire_region: a name you waited for may be there */
+	DSM_MSG_ALLOC,		/* dsm_wire_alloc -> dsm_wire_alloc */
 	DSM_MSG_NR,
 };
 
@@ -150,17 +151,41 @@ struct dsm_wire_region {
 
 static_assert(sizeof(struct dsm_wire_region) == 104);
 
+enum {
+	DSM_WIRE_WATCH = 1,	/* lookup: tell me when a name is published */
+	DSM_WIRE_TAKE = 2,	/* lookup: and remove the name */
+	DSM_WIRE_ANEW = 4,	/* publish: the name may be there already */
+};
+
 struct dsm_wire_name {
 	__le64 region;
 	__le64 addr;
 	__le64 version;
 	__le64 size;
-	__le32 watch;		/* tell me when a name is published */
+	__le32 flags;		/* DSM_WIRE_WATCH, _TAKE, _ANEW */
 	__le32 reserved;
 	char name[DSM_NAME_BYTES];
 };
 
 static_assert(sizeof(struct dsm_wire_name) == 104);
+
+/**
+ * struct dsm_wire_alloc - allocate an object in the receiver's partition
+ * @region: id of the region
+ * @size: bytes
+ * @addr: answer
+ * @version: answer
+ * @name: of the region
+ */
+struct dsm_wire_alloc {
+	__le64 region;
+	__le64 size;
+	__le64 addr;
+	__le64 version;
+	char name[DSM_NAME_BYTES];
+};
+
+static_assert(sizeof(struct dsm_wire_alloc) == 96);
 
 struct dsm_wire_message {
 	struct dsm_wire_head head;
@@ -169,6 +194,7 @@ struct dsm_wire_message {
 		struct dsm_wire_hello hello;
 		struct dsm_wire_region region;
 		struct dsm_wire_name name;
+		struct dsm_wire_alloc alloc;
 		__u8 bytes[DSM_WIRE_MESSAGE_BYTES - sizeof(struct dsm_wire_head)];
 	};
 };
