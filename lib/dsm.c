@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR MIT
-/* libdsm: attachments and objects, over the requests of /dev/dsm. */
+/* libdsm: attachments, regions and names, over the requests of /dev/dsm. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -9,18 +9,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "dsm.h"
+#include "internal.h"
 
 #define DSM_DEVICE "/dev/dsm"
-
-/* Nothing changes after dsm_attach(), so threads need no lock. */
-struct dsm {
-	int fd;
-	unsigned int node;
-	unsigned int partition_shift;
-	uint64_t base;
-	uint64_t span;
-};
 
 static int device_open(int flags)
 {
@@ -130,6 +121,57 @@ static int range_map(int fd, int accmode, uint64_t base, uint64_t span)
 	return -1;
 }
 
+static void *window_map(int fd, int prot, uint64_t offset, uint64_t bytes)
+{
+	void *window = mmap(NULL, bytes, prot, MAP_SHARED | MAP_NORESERVE, fd,
+			    (off_t)offset);
+
+	return window == MAP_FAILED ? NULL : window;
+}
+
+static uint64_t ledger_bytes(const struct dsm *dsm)
+{
+	return dsm->lines * sizeof(uint64_t);
+}
+
+static uint64_t claims_bytes(const struct dsm *dsm)
+{
+	return dsm->own_lines * sizeof(uint64_t);
+}
+
+static void windows_unmap(struct dsm *dsm)
+{
+	int err = errno;
+
+	if (dsm->held)
+		munmap((void *)dsm->held, DSM_HELD_SLOTS * sizeof(uint64_t));
+	if (dsm->claims)
+		munmap((void *)(uintptr_t)dsm->claims, claims_bytes(dsm));
+	if (dsm->ledger)
+		munmap((void *)dsm->ledger, ledger_bytes(dsm));
+	errno = err;
+}
+
+/* Who only reads holds nothing exclusively. */
+static int windows_map(struct dsm *dsm, int accmode)
+{
+	int write = accmode == O_RDWR ? PROT_WRITE : 0;
+
+	dsm->ledger = window_map(dsm->fd, PROT_READ | write, DSM_MMAP_LEDGER,
+				 ledger_bytes(dsm));
+	if (!dsm->ledger)
+		return -1;
+	dsm->own_ledger = dsm->ledger + dsm->own_first;
+	if (!write)
+		return 0;
+	dsm->claims = window_map(dsm->fd, PROT_READ, DSM_MMAP_CLAIMS,
+				 claims_bytes(dsm));
+	dsm->held = window_map(dsm->fd, PROT_READ | PROT_WRITE, DSM_MMAP_HELD,
+			       DSM_HELD_SLOTS * sizeof(uint64_t));
+	dsm->held_lines = dsm->own_lines;
+	return dsm->claims && dsm->held ? 0 : -1;
+}
+
 struct dsm *dsm_attach(const char *region, int flags, mode_t mode)
 {
 	struct dsm_attach_args args = { .size = sizeof(args) };
@@ -146,7 +188,7 @@ struct dsm *dsm_attach(const char *region, int flags, mode_t mode)
 	if (name_copy(args.name, region) || node_from_env(&args.node))
 		return NULL;
 
-	dsm = malloc(sizeof(*dsm));
+	dsm = calloc(1, sizeof(*dsm));
 	if (!dsm)
 		return NULL;
 	dsm->fd = device_open(accmode);
@@ -159,16 +201,25 @@ struct dsm *dsm_attach(const char *region, int flags, mode_t mode)
 	    (errno != EEXIST || (flags & O_EXCL)))
 		goto err_close;
 	if (ioctl(dsm->fd, DSM_IOC_INFO, &info) ||
-	    ioctl(dsm->fd, DSM_IOC_ATTACH, &args) ||
-	    range_map(dsm->fd, accmode, args.base, args.span))
+	    ioctl(dsm->fd, DSM_IOC_ATTACH, &args))
 		goto err_close;
 
 	dsm->node = args.node;
 	dsm->base = args.base;
 	dsm->span = args.span;
 	dsm->partition_shift = info.partition_shift;
+	dsm->lines = args.span >> DSM_LINE_SHIFT;
+	dsm->own_lines = 1ULL << (info.partition_shift - DSM_LINE_SHIFT);
+	dsm->own_first = dsm->own_lines * args.node;
+	dsm->own_base = args.base + dsm->own_first * DSM_LINE_SIZE;
+	if (windows_map(dsm, accmode) ||
+	    range_map(dsm->fd, accmode, args.base, args.span))
+		goto err_unmap;
+	dsm_slabs_init(dsm);
 	return dsm;
 
+err_unmap:
+	windows_unmap(dsm);
 err_close:
 	close_keep_errno(dsm->fd);
 err_free:
@@ -181,7 +232,9 @@ void dsm_detach(struct dsm *dsm)
 	if (!dsm)
 		return;
 	munmap((void *)(uintptr_t)dsm->base, dsm->span);
+	windows_unmap(dsm);
 	close(dsm->fd);
+	dsm_slabs_destroy(dsm);
 	free(dsm);
 }
 
@@ -201,56 +254,58 @@ int dsm_home(const struct dsm *dsm, const void *addr)
 	return (int)(offset >> dsm->partition_shift);
 }
 
-void *dsm_alloc(struct dsm *dsm, size_t size, struct dsm_ref *ref)
+static int publish(struct dsm *dsm, const char *name, const struct dsm_ref *ref,
+		   uint32_t flags)
 {
-	struct dsm_object_args args = {
+	struct dsm_name_args args = {
 		.size = sizeof(args),
-		.ref.size = size,
+		.flags = flags,
+		.ref = *ref,
 	};
-
-	if (ioctl(dsm->fd, DSM_IOC_ALLOC, &args))
-		return NULL;
-	*ref = args.ref;
-	return (void *)(uintptr_t)ref->addr;
-}
-
-int dsm_free(struct dsm *dsm, struct dsm_ref *ref)
-{
-	struct dsm_object_args args = { .size = sizeof(args), .ref = *ref };
-
-	return ioctl(dsm->fd, DSM_IOC_FREE, &args);
-}
-
-int dsm_freeze(struct dsm *dsm, struct dsm_ref *ref)
-{
-	struct dsm_object_args args = { .size = sizeof(args), .ref = *ref };
-
-	if (ioctl(dsm->fd, DSM_IOC_FREEZE, &args))
-		return -1;
-	*ref = args.ref;
-	return 0;
-}
-
-int dsm_publish(struct dsm *dsm, const char *name, const struct dsm_ref *ref)
-{
-	struct dsm_name_args args = { .size = sizeof(args), .ref = *ref };
 
 	if (name_copy(args.name, name))
 		return -1;
 	return ioctl(dsm->fd, DSM_IOC_PUBLISH, &args);
 }
 
-const void *dsm_lookup(struct dsm *dsm, const char *name,
-		       unsigned int timeout_ms, struct dsm_ref *ref)
+int dsm_publish(struct dsm *dsm, const char *name, const struct dsm_ref *ref)
+{
+	return publish(dsm, name, ref, 0);
+}
+
+int dsm_republish(struct dsm *dsm, const char *name, const struct dsm_ref *ref)
+{
+	return publish(dsm, name, ref, DSM_PUBLISH_ANEW);
+}
+
+static int find(struct dsm *dsm, unsigned long request, const char *name,
+		unsigned int timeout_ms, struct dsm_ref *ref)
 {
 	struct dsm_name_args args = {
 		.size = sizeof(args),
 		.timeout_ms = timeout_ms,
 	};
 
-	if (name_copy(args.name, name) || ioctl(dsm->fd, DSM_IOC_LOOKUP, &args))
+	if (name_copy(args.name, name) || ioctl(dsm->fd, request, &args))
+		return -1;
+	*ref = args.ref;
+	return 0;
+}
+
+const void *dsm_lookup(struct dsm *dsm, const char *name,
+		       unsigned int timeout_ms, struct dsm_ref *ref)
+{
+	struct dsm_ref found;
+
+	if (find(dsm, DSM_IOC_LOOKUP, name, timeout_ms, &found))
 		return NULL;
 	if (ref)
-		*ref = args.ref;
-	return (const void *)(uintptr_t)args.ref.addr;
+		*ref = found;
+	return (const void *)(uintptr_t)found.addr;
+}
+
+int dsm_take(struct dsm *dsm, const char *name, unsigned int timeout_ms,
+	     struct dsm_ref *ref)
+{
+	return find(dsm, DSM_IOC_TAKE, name, timeout_ms, ref);
 }
