@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Written while it is read.
+ * rejected: acquiring object 'ref' that is already held
+ */
+#include "types.h"
+
+int f(struct dsm *dsm, struct dsm_ref *ref)
+{
+	if (!dsm_borrow(dsm, ref))
+		return -1;
+	if (dsm_borrow_mut(dsm, ref, 0))
+		dsm_return_mut(dsm, ref);
+	return 0;
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Freezing has ended the borrow.
+ * rejected: releasing object 'ref' that was not held
+ */
+#include "types.h"
+
+int f(struct dsm *dsm, struct dsm_ref *ref)
+{
+	if (!dsm_alloc(dsm, 1 << 20, ref))
+		return -1;
+	dsm_freeze(dsm, ref);
+	return dsm_return_mut(dsm, ref);
+}
