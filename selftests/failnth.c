@@ -10,6 +10,7 @@
  */
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "harness.h"
 
@@ -37,6 +38,9 @@ struct round {
 	void *map;
 	struct dsm_attach_args at;
 	struct dsm_ref ref; /* of the object that was prepared */
+	uint64_t to; /* where it is to be moved */
+	void *window; /* one that is mapped */
+	size_t window_bytes;
 };
 
 /* What is there before the request. */
@@ -46,6 +50,7 @@ enum {
 	ALLOCATES = 1, /* so a sweep that finds nothing is broken */
 	LINK = 2, /* may be EHOSTDOWN */
 	FAULT = 4, /* is EFAULT when memory is short */
+	SETTLES = 8, /* after a failure it may be EBUSY for a while */
 };
 
 /* ---- requests: 0 or -errno ---- */
@@ -80,14 +85,19 @@ static int run_mmap(struct round *r)
 	return 0;
 }
 
-static int object(struct round *r, unsigned long cmd, struct dsm_ref ref)
+static int object_with(struct round *r, unsigned int cmd, struct dsm_ref ref,
+		       uint32_t flags)
 {
-	struct dsm_object_args args = { .size = sizeof(args), .ref = ref };
-	int err = request(r->fd, cmd, &args);
+	int err = request_object(r->fd, cmd, &ref, flags);
 
 	if (!err)
-		r->ref = args.ref;
+		r->ref = ref;
 	return err;
+}
+
+static int object(struct round *r, unsigned int cmd, struct dsm_ref ref)
+{
+	return object_with(r, cmd, ref, 0);
 }
 
 static int run_alloc(struct round *r)
@@ -100,9 +110,90 @@ static int run_alloc_chunks(struct round *r)
 	return object(r, DSM_IOC_ALLOC, (struct dsm_ref){ .size = 3 << 20 });
 }
 
+static int run_borrow(struct round *r)
+{
+	return object(r, DSM_IOC_BORROW, r->ref);
+}
+
+static int run_borrow_excl(struct round *r)
+{
+	return object_with(r, DSM_IOC_BORROW, r->ref, DSM_BORROW_EXCL);
+}
+
+static int run_return(struct round *r)
+{
+	return object(r, DSM_IOC_RETURN, r->ref);
+}
+
+static int run_return_excl(struct round *r)
+{
+	return object_with(r, DSM_IOC_RETURN, r->ref, DSM_BORROW_EXCL);
+}
+
+static int alloc_on(struct round *r, unsigned int node, uint64_t bytes)
+{
+	struct dsm_ref ref;
+	int err = request_alloc_on(r->fd, node, bytes, &ref);
+
+	if (!err)
+		r->ref = ref;
+	return err;
+}
+
+static int run_alloc_small(struct round *r)
+{
+	return alloc_on(r, NODE_HOME, 128);
+}
+
+static int run_alloc_large(struct round *r)
+{
+	return alloc_on(r, NODE_HOME, 2 * PAGE_BYTES);
+}
+
+static int run_slab(struct round *r)
+{
+	struct dsm_slab_args args = { .size = sizeof(args), .lines = 2 };
+
+	return request(r->fd, DSM_IOC_SLAB, &args);
+}
+
+static int fetch(struct round *r, unsigned int nr)
+{
+	struct dsm_ref refs[3] = { r->ref, r->ref, r->ref };
+	int32_t errors[3] = { 1, 1, 1 };
+	struct dsm_fetch_args args = { .size = sizeof(args),
+				       .nr = nr,
+				       .refs = (uintptr_t)refs,
+				       .errors = (uintptr_t)errors };
+	int err = request(r->fd, DSM_IOC_FETCH, &args);
+
+	for (unsigned int i = 0; i < nr && !err; i++)
+		err = errors[i];
+	return err;
+}
+
+static int run_fetch(struct round *r)
+{
+	return fetch(r, 1);
+}
+
+static int run_fetch_many(struct round *r)
+{
+	return fetch(r, 3);
+}
+
+static int run_move(struct round *r)
+{
+	struct dsm_move_args args = { .size = sizeof(args),
+				      .ref = r->ref,
+				      .to = r->to };
+
+	return request(r->fd, DSM_IOC_MOVE, &args);
+}
+
 static int run_free(struct round *r)
 {
-	return object(r, DSM_IOC_FREE, r->ref);
+	return object(r, DSM_IOC_DROP, r->ref);
 }
 
 static int run_freeze(struct round *r)
@@ -126,6 +217,11 @@ static int run_publish(struct round *r)
 static int run_lookup(struct round *r)
 {
 	return handle(r, DSM_IOC_LOOKUP, (struct dsm_ref){ 0 });
+}
+
+static int run_take(struct round *r)
+{
+	return handle(r, DSM_IOC_TAKE, (struct dsm_ref){ 0 });
 }
 
 static int run_ping(struct round *r)
@@ -152,6 +248,14 @@ static int run_touch(struct round *r)
 	return err == -EINVAL ? 0 : err;
 }
 
+/* The window's first word, in the same way. */
+static int run_touch_window(struct round *r)
+{
+	int err = request(r->fd, DSM_IOC_INFO, r->window);
+
+	return err == -EINVAL ? 0 : err;
+}
+
 static int round_open(struct round *r)
 {
 	r->fd = device_open(O_RDWR);
@@ -162,7 +266,10 @@ static void round_close(struct round *r)
 {
 	if (r->map)
 		munmap(r->map, r->at.span);
+	if (r->window)
+		munmap(r->window, r->window_bytes);
 	r->map = NULL;
+	r->window = NULL;
 	close(r->fd);
 }
 
@@ -185,8 +292,8 @@ static int prepare(struct round *r, size_t bytes, bool freeze, bool publish)
 	if (!err)
 		err = object(r, DSM_IOC_ALLOC,
 			     (struct dsm_ref){ .size = bytes });
-	if (!err && freeze)
-		err = run_freeze(r);
+	if (!err)
+		err = freeze ? run_freeze(r) : run_return_excl(r);
 	if (!err && publish)
 		err = run_publish(r);
 	round_close(r);
@@ -196,6 +303,22 @@ static int prepare(struct round *r, size_t bytes, bool freeze, bool publish)
 static int live(struct round *r)
 {
 	return prepare(r, 2 * PAGE_BYTES, false, false);
+}
+
+/* Into the next chunk. */
+static int live_chunks(struct round *r)
+{
+	return prepare(r, DSM_CHUNK_SIZE + PAGE_BYTES, false, false);
+}
+
+static int small(struct round *r)
+{
+	int err = attach_node(r, NODE_HOME);
+
+	if (!err)
+		err = run_alloc_small(r);
+	round_close(r);
+	return err;
 }
 
 static int frozen(struct round *r)
@@ -232,6 +355,37 @@ static int cached(struct round *r)
 	return err;
 }
 
+/* ---- what the attachment that makes the request has done before ---- */
+
+/* Has a place for a small object that is to be moved here. */
+static int with_place(struct round *r)
+{
+	r->to = small_excl(r->fd, 2);
+	return r->to ? 0 : -ENOSPC;
+}
+
+static int with_window(struct round *r, uint64_t off, size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_NORESERVE, r->fd, (off_t)off);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	r->window = p;
+	r->window_bytes = bytes;
+	return 0;
+}
+
+static int with_ledger(struct round *r)
+{
+	return with_window(r, DSM_MMAP_LEDGER, LEDGER_BYTES);
+}
+
+static int with_held(struct round *r)
+{
+	return with_window(r, DSM_MMAP_HELD, DSM_HELD_SLOTS * sizeof(uint64_t));
+}
+
 /* ---- the sweep ---- */
 
 FIXTURE(failnth)
@@ -247,19 +401,26 @@ FIXTURE_VARIANT(failnth)
 {
 	enum stage stage;
 	int (*prepare)(struct round * r);
+	int (*before)(struct round * r);
 	int (*run)(struct round * r);
 	unsigned int node; /* that the request is made on */
 	unsigned int registrar;
 	unsigned int flags;
 };
 
-/* @at, @by: what is there; @on: the node that asks; @of: the registrar. */
-#define SWEEP(id, request, at, by, on, of, how)                             \
-	FIXTURE_VARIANT_ADD(failnth, id)                                    \
-	{                                                                   \
-		.run = run_##request, .stage = STAGE_##at, .prepare = (by), \
-		.node = NODE_##on, .registrar = NODE_##of, .flags = (how)   \
+/*
+ * @at, @by: what is there; @with: what was done before; @on: the node that asks;
+ * @of: the registrar.
+ */
+#define SWEEP_AFTER(id, request, at, by, with, on, of, how)                  \
+	FIXTURE_VARIANT_ADD(failnth, id)                                     \
+	{                                                                    \
+		.run = run_##request, .stage = STAGE_##at, .prepare = (by),  \
+		.before = (with), .node = NODE_##on, .registrar = NODE_##of, \
+		.flags = (how)                                               \
 	}
+#define SWEEP(id, request, at, by, on, of, how) \
+	SWEEP_AFTER(id, request, at, by, NULL, on, of, how)
 
 SWEEP(create, create, OPEN, NULL, HOME, HOME, ALLOCATES);
 SWEEP(create_far, create, OPEN, NULL, HOME, PEER, ALLOCATES | LINK);
@@ -268,13 +429,46 @@ SWEEP(attach_far, attach, REGION, NULL, HOME, PEER, ALLOCATES | LINK);
 SWEEP(mmap, mmap, ATTACHED, NULL, HOME, HOME, ALLOCATES);
 SWEEP(alloc, alloc, ATTACHED, NULL, HOME, HOME, ALLOCATES | LINK);
 SWEEP(alloc_chunks, alloc_chunks, ATTACHED, NULL, HOME, HOME, ALLOCATES | LINK);
+SWEEP(alloc_on_small, alloc_small, ATTACHED, NULL, HOME, HOME,
+      ALLOCATES | LINK);
+SWEEP(alloc_on_large, alloc_large, ATTACHED, NULL, HOME, HOME,
+      ALLOCATES | LINK);
+SWEEP(alloc_on_small_far, alloc_small, ATTACHED, NULL, PEER, HOME,
+      ALLOCATES | LINK);
+SWEEP(alloc_on_large_far, alloc_large, ATTACHED, NULL, PEER, HOME,
+      ALLOCATES | LINK);
+SWEEP(slab, slab, ATTACHED, NULL, HOME, HOME, ALLOCATES | LINK);
+SWEEP(borrow, borrow, ATTACHED, live, HOME, HOME, ALLOCATES);
+SWEEP(borrow_far, borrow, ATTACHED, live_chunks, PEER, HOME, ALLOCATES | LINK);
+SWEEP(borrow_excl, borrow_excl, ATTACHED, live, HOME, HOME, ALLOCATES);
+SWEEP(borrow_excl_far, borrow_excl, ATTACHED, live_chunks, PEER, HOME,
+      ALLOCATES | LINK | SETTLES);
+SWEEP_AFTER(return, return, ATTACHED, live, run_borrow, HOME, HOME, 0);
+SWEEP_AFTER(return_excl, return_excl, ATTACHED, live, run_borrow_excl, HOME,
+	    HOME, 0);
+SWEEP_AFTER(return_far, return, ATTACHED, live, run_borrow, PEER, HOME, 0);
+SWEEP(fetch, fetch, ATTACHED, small, PEER, HOME, ALLOCATES | LINK);
+SWEEP(fetch_many, fetch_many, ATTACHED, small, PEER, HOME, ALLOCATES | LINK);
+SWEEP_AFTER(move, move, ATTACHED, small, with_place, PEER, HOME,
+	    ALLOCATES | LINK | SETTLES);
 SWEEP(free, free, ATTACHED, live, HOME, HOME, 0);
-SWEEP(freeze, freeze, ATTACHED, live, HOME, HOME, 0);
+SWEEP(free_far, free, ATTACHED, live, PEER, HOME, ALLOCATES | SETTLES);
+SWEEP(free_far_small, free, ATTACHED, small, PEER, HOME, ALLOCATES | SETTLES);
+SWEEP_AFTER(freeze, freeze, ATTACHED, live, run_borrow_excl, HOME, HOME, 0);
 SWEEP(publish, publish, ATTACHED, frozen, HOME, HOME, ALLOCATES);
 SWEEP(publish_far, publish, ATTACHED, frozen, HOME, PEER, ALLOCATES | LINK);
 SWEEP(lookup, lookup, ATTACHED, named, HOME, HOME, 0);
 SWEEP(lookup_far, lookup, ATTACHED, named, HOME, PEER, ALLOCATES | LINK);
-SWEEP(fault, touch, MAPPED, live, HOME, HOME, ALLOCATES | FAULT);
+SWEEP_AFTER(fault, touch, MAPPED, live, run_borrow, HOME, HOME,
+	    ALLOCATES | FAULT);
+SWEEP_AFTER(fault_far_borrowed, touch, MAPPED, live, run_borrow, PEER, HOME,
+	    ALLOCATES | FAULT);
+SWEEP_AFTER(fault_ledger, touch_window, ATTACHED, NULL, with_ledger, HOME, HOME,
+	    ALLOCATES | FAULT);
+SWEEP_AFTER(fault_held, touch_window, ATTACHED, NULL, with_held, HOME, HOME,
+	    ALLOCATES | FAULT);
+SWEEP(take, take, ATTACHED, named, HOME, HOME, 0);
+SWEEP(take_far, take, ATTACHED, named, HOME, PEER, ALLOCATES | LINK);
 SWEEP(fault_far, touch, MAPPED, frozen, PEER, HOME, ALLOCATES | FAULT);
 SWEEP(fault_far_chunk, touch, MAPPED, frozen_chunks, PEER, HOME,
       ALLOCATES | FAULT);
@@ -354,6 +548,23 @@ static int round_begin(struct round *r, const FIXTURE_VARIANT(failnth) * v)
 		err = run_attach(r);
 	if (!err && v->stage >= STAGE_MAPPED)
 		err = run_mmap(r);
+	if (!err && v->before)
+		err = v->before(r);
+	return err;
+}
+
+/* What failed has changed nothing: the plain request does it. */
+static int run_again(struct round *r, const FIXTURE_VARIANT(failnth) * v)
+{
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	uint64_t end = now_ms() + WAIT_MS;
+	int err = v->run(r);
+
+	while (v->flags & SETTLES && (err == -EBUSY || err == -EHOSTDOWN) &&
+	       now_ms() < end) {
+		nanosleep(&pause, NULL);
+		err = v->run(r);
+	}
 	return err;
 }
 
@@ -422,13 +633,20 @@ TEST_F_TIMEOUT(failnth, every_allocation_fails_once, 600)
 		ASSERT_NE(-EIO, err);
 		needed += err != 0;
 		/* After EHOSTDOWN it may have been carried out. */
-		if (err &&
-		    (left || !(variant->flags & LINK) || err != -EHOSTDOWN)) {
+		/* What can be told to have failed is to be done again. */
+		if (err && variant->flags & SETTLES &&
+		    (err == -EHOSTDOWN || err == -EBUSY) && !left) {
+			EXPECT_EQ(0, run_again(r, variant))
+			{
+				TH_LOG("after %d, round %u", err, r->n);
+			}
+		} else if (err && (left || !(variant->flags & LINK) ||
+				   err != -EHOSTDOWN)) {
 			EXPECT_EQ(left ? 0 : memory, err)
 			{
 				TH_LOG("round %u", r->n);
 			}
-			EXPECT_EQ(0, variant->run(r))
+			EXPECT_EQ(0, run_again(r, variant))
 			{
 				TH_LOG("again, round %u", r->n);
 			}

@@ -339,6 +339,88 @@ int request(int fd, unsigned long cmd, void *arg)
 	return ioctl(fd, cmd, arg) ? -errno : 0;
 }
 
+int request_attach(int fd, unsigned int node, const char *region)
+{
+	struct dsm_attach_args args = { .size = sizeof(args), .node = node };
+
+	name_copy(args.name, region);
+	return request(fd, DSM_IOC_ATTACH, &args);
+}
+
+int request_object(int fd, unsigned int cmd, struct dsm_ref *ref,
+		   uint32_t flags)
+{
+	struct dsm_object_args args = { .size = sizeof(args),
+					.flags = flags,
+					.ref = *ref };
+	int err = request(fd, cmd, &args);
+
+	*ref = args.ref;
+	return err;
+}
+
+int request_alloc_on(int fd, unsigned int node, uint64_t bytes,
+		     struct dsm_ref *ref)
+{
+	struct dsm_alloc_args args = { .size = sizeof(args),
+				       .node = node,
+				       .ref.size = bytes };
+	int err = request(fd, DSM_IOC_ALLOC_ON, &args);
+
+	*ref = args.ref;
+	return err;
+}
+
+int request_publish(int fd, const char *name, const struct dsm_ref *ref)
+{
+	struct dsm_name_args args = { .size = sizeof(args), .ref = *ref };
+
+	name_copy(args.name, name);
+	return request(fd, DSM_IOC_PUBLISH, &args);
+}
+
+uint64_t *ledger_map(int fd)
+{
+	void *words = mmap(NULL, LEDGER_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_NORESERVE, fd,
+			   (off_t)DSM_MMAP_LEDGER);
+
+	return words == MAP_FAILED ? NULL : words;
+}
+
+void ledger_unmap(uint64_t *words)
+{
+	munmap(words, LEDGER_BYTES);
+}
+
+size_t ledger_index(uint64_t addr)
+{
+	return (addr - RANGE_BASE) / DSM_LINE_SIZE;
+}
+
+uint64_t small_excl(int fd, unsigned int lines)
+{
+	struct dsm_slab_args args = { .size = sizeof(args), .lines = lines };
+	uint64_t addr = 0, *words;
+
+	if (request(fd, DSM_IOC_SLAB, &args))
+		return 0;
+	words = ledger_map(fd);
+	if (!words)
+		return 0;
+	for (unsigned int i = 0; i + lines <= 64 && !addr; i += lines) {
+		uint64_t at = args.addr + i * DSM_LINE_SIZE;
+		uint64_t *word = &words[ledger_index(at)];
+
+		if (*word >> DSM_WORD_LINES_SHIFT != lines)
+			continue; /* not FREE */
+		*word += DSM_WORD(DSM_STATE_EXCL, 0, 1);
+		addr = at;
+	}
+	ledger_unmap(words);
+	return addr;
+}
+
 static int request_once(unsigned long cmd, void *arg)
 {
 	int fd = device_open(O_RDWR);
@@ -452,6 +534,11 @@ void regions_clear(void)
 			if (dsm_region_remove(NODE_HOME, found.name))
 				break;
 	}
+}
+
+int object_drop(struct dsm *dsm, struct dsm_ref *ref)
+{
+	return dsm_return_mut(dsm, ref) ?: dsm_drop(dsm, ref);
 }
 
 struct dsm *attach_at(unsigned int node, const char *region, int flags)

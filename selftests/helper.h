@@ -33,6 +33,11 @@ enum {
 #define TIGHT_CACHE_BYTES (1UL << 20)
 #define CACHE_BYTES (32UL << 20)
 
+/* The range, and a node's part of it, as they are by default. */
+#define RANGE_BASE 0x200000000000UL
+#define RANGE_BYTES (32UL << 40)
+#define PARTITION_BYTES (RANGE_BYTES / DSM_MAX_NODES)
+
 #define PAGE_BYTES 4096UL
 #define WAIT_MS 30000 /* bound of everything that should be quick */
 
@@ -91,6 +96,26 @@ int device_open(int flags);
 /* ioctl() that returns 0 or -errno. */
 int request(int fd, unsigned long cmd, void *arg);
 
+/* Requests of a file without the library, 0 or -errno. */
+int request_attach(int fd, unsigned int node, const char *region);
+/* @ref: in and out */
+int request_object(int fd, unsigned int cmd, struct dsm_ref *ref,
+		   uint32_t flags);
+int request_alloc_on(int fd, unsigned int node, uint64_t bytes,
+		     struct dsm_ref *ref);
+int request_publish(int fd, const char *name, const struct dsm_ref *ref);
+
+/*
+ * The ledger window of an attached file, read-write; NULL on failure.  @addr's word
+ * is at ledger_index(@addr).
+ */
+#define LEDGER_BYTES (RANGE_BYTES / DSM_LINE_SIZE * sizeof(uint64_t))
+uint64_t *ledger_map(int fd);
+void ledger_unmap(uint64_t *words);
+size_t ledger_index(uint64_t addr);
+/* Allocates a small object of @lines, in EXCL and on no list; its address, or 0. */
+uint64_t small_excl(int fd, unsigned int lines);
+
 struct counters {
 	uint64_t v[DSM_COUNTER_NR];
 };
@@ -114,6 +139,9 @@ int region_name_at(unsigned int registrar, char *name);
 void regions_clear(void);
 /* Attaches this process to a node. */
 struct dsm *attach_at(unsigned int node, const char *region, int flags);
+
+/* Ends the exclusive borrow that an object was born with, and frees it. */
+int object_drop(struct dsm *dsm, struct dsm_ref *ref);
 
 /* Runs in a worker; @arg is memory that the test and the worker share. */
 typedef long (*job_fn)(struct dsm *dsm, void *arg);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "harness.h"
 
@@ -21,6 +22,10 @@ union argument {
 	struct dsm_region_args region;
 	struct dsm_attach_args attach;
 	struct dsm_object_args object;
+	struct dsm_alloc_args alloc;
+	struct dsm_slab_args slab;
+	struct dsm_fetch_args fetch;
+	struct dsm_move_args move;
 	struct dsm_name_args name;
 	unsigned char bytes[512];
 };
@@ -29,7 +34,10 @@ FIXTURE(request)
 {
 	int fd;
 	char region[DSM_NAME_BYTES];
-	struct dsm_ref live;
+	struct dsm_ref held; /* large, borrowed exclusively */
+	struct dsm_ref live; /* large, not borrowed */
+	struct dsm_ref far; /* small, of the peer */
+	__s32 error;
 	union argument arg;
 	__u64 values[DSM_COUNTER_NR];
 };
@@ -41,7 +49,9 @@ FIXTURE_VARIANT(request)
 	size_t flags; /* offsets of what must be zero */
 	size_t reserved;
 	size_t name;
+	__u32 known; /* flags that it may have */
 	bool attached; /* needs an attached file */
+	bool writer; /* that was opened for writing */
 };
 
 #define REQUEST(id, type, ...)                                                 \
@@ -69,43 +79,42 @@ REQUEST(ATTACH, dsm_attach_args,
 	.name = offsetof(struct dsm_attach_args, name));
 REQUEST(ALLOC, dsm_object_args,
 	.flags = offsetof(struct dsm_object_args, flags), .reserved = NONE,
-	.name = NONE, .attached = true);
-REQUEST(FREE, dsm_object_args, .flags = offsetof(struct dsm_object_args, flags),
-	.reserved = NONE, .name = NONE, .attached = true);
+	.name = NONE, .attached = true, .writer = true);
+REQUEST(ALLOC_ON, dsm_alloc_args,
+	.flags = offsetof(struct dsm_alloc_args, flags),
+	.reserved = offsetof(struct dsm_alloc_args, reserved), .name = NONE,
+	.attached = true, .writer = true);
+REQUEST(BORROW, dsm_object_args,
+	.flags = offsetof(struct dsm_object_args, flags), .reserved = NONE,
+	.name = NONE, .known = DSM_BORROW_EXCL, .attached = true);
+REQUEST(RETURN, dsm_object_args,
+	.flags = offsetof(struct dsm_object_args, flags), .reserved = NONE,
+	.name = NONE, .known = DSM_BORROW_EXCL, .attached = true);
+REQUEST(DROP, dsm_object_args, .flags = offsetof(struct dsm_object_args, flags),
+	.reserved = NONE, .name = NONE, .attached = true, .writer = true);
 REQUEST(FREEZE, dsm_object_args,
 	.flags = offsetof(struct dsm_object_args, flags), .reserved = NONE,
-	.name = NONE, .attached = true);
+	.name = NONE, .attached = true, .writer = true);
+REQUEST(SLAB, dsm_slab_args, .flags = NONE, .reserved = NONE, .name = NONE,
+	.attached = true, .writer = true);
+REQUEST(FETCH, dsm_fetch_args, .flags = offsetof(struct dsm_fetch_args, flags),
+	.reserved = offsetof(struct dsm_fetch_args, reserved), .name = NONE,
+	.known = DSM_FETCH_NOWAIT, .attached = true);
+REQUEST(MOVE, dsm_move_args, .flags = offsetof(struct dsm_move_args, flags),
+	.reserved = NONE, .name = NONE,
+	.known = DSM_BORROW_DISCARD | DSM_BORROW_ACCEPT, .attached = true,
+	.writer = true);
 REQUEST(PUBLISH, dsm_name_args, .flags = offsetof(struct dsm_name_args, flags),
 	.reserved = offsetof(struct dsm_name_args, reserved),
-	.name = offsetof(struct dsm_name_args, name), .attached = true);
+	.name = offsetof(struct dsm_name_args, name), .known = DSM_PUBLISH_ANEW,
+	.attached = true, .writer = true);
 REQUEST(LOOKUP, dsm_name_args, .flags = offsetof(struct dsm_name_args, flags),
 	.reserved = offsetof(struct dsm_name_args, reserved),
 	.name = offsetof(struct dsm_name_args, name), .attached = true);
-
-static int attach_fd(int fd, unsigned int node, const char *region)
-{
-	struct dsm_attach_args args = { .size = sizeof(args), .node = node };
-
-	name_copy(args.name, region);
-	return request(fd, DSM_IOC_ATTACH, &args);
-}
-
-static int object(int fd, unsigned int cmd, struct dsm_ref *ref)
-{
-	struct dsm_object_args args = { .size = sizeof(args), .ref = *ref };
-	int err = request(fd, cmd, &args);
-
-	*ref = args.ref;
-	return err;
-}
-
-static int publish(int fd, const char *name, const struct dsm_ref *ref)
-{
-	struct dsm_name_args args = { .size = sizeof(args), .ref = *ref };
-
-	name_copy(args.name, name);
-	return request(fd, DSM_IOC_PUBLISH, &args);
-}
+REQUEST(TAKE, dsm_name_args, .flags = offsetof(struct dsm_name_args, flags),
+	.reserved = offsetof(struct dsm_name_args, reserved),
+	.name = offsetof(struct dsm_name_args, name), .attached = true,
+	.writer = true);
 
 /* An argument with which the variant's request succeeds. */
 FIXTURE_SETUP(request)
@@ -123,12 +132,19 @@ FIXTURE_SETUP(request)
 	if (variant->attached) {
 		struct dsm_ref frozen = { .size = PAGE_BYTES };
 
-		ASSERT_EQ(0, attach_fd(self->fd, NODE_HOME, self->region));
-		ASSERT_EQ(0, object(self->fd, DSM_IOC_ALLOC, &frozen));
-		ASSERT_EQ(0, object(self->fd, DSM_IOC_FREEZE, &frozen));
-		ASSERT_EQ(0, publish(self->fd, "there", &frozen));
-		self->live.size = PAGE_BYTES;
-		ASSERT_EQ(0, object(self->fd, DSM_IOC_ALLOC, &self->live));
+		ASSERT_EQ(0, request_attach(self->fd, NODE_HOME, self->region));
+		ASSERT_EQ(0,
+			  request_object(self->fd, DSM_IOC_ALLOC, &frozen, 0));
+		ASSERT_EQ(0,
+			  request_object(self->fd, DSM_IOC_FREEZE, &frozen, 0));
+		ASSERT_EQ(0, request_publish(self->fd, "there", &frozen));
+		self->held.size = PAGE_BYTES;
+		ASSERT_EQ(0, request_object(self->fd, DSM_IOC_ALLOC,
+					    &self->held, 0));
+		ASSERT_EQ(0, request_alloc_on(self->fd, NODE_HOME,
+					      2 * PAGE_BYTES, &self->live));
+		ASSERT_EQ(0, request_alloc_on(self->fd, NODE_PEER, 128,
+					      &self->far));
 		if (variant->cmd == DSM_IOC_PUBLISH)
 			arg->name.ref = frozen;
 	}
@@ -168,13 +184,38 @@ FIXTURE_SETUP(request)
 	case DSM_IOC_ALLOC:
 		arg->object.ref.size = PAGE_BYTES;
 		break;
-	case DSM_IOC_FREE:
-	case DSM_IOC_FREEZE:
+	case DSM_IOC_ALLOC_ON:
+		arg->alloc.node = NODE_PEER;
+		arg->alloc.ref.size = 64;
+		break;
+	case DSM_IOC_BORROW:
+	case DSM_IOC_DROP:
 		arg->object.ref = self->live;
+		break;
+	case DSM_IOC_RETURN:
+		arg->object.flags = DSM_BORROW_EXCL;
+		arg->object.ref = self->held;
+		break;
+	case DSM_IOC_FREEZE:
+		arg->object.ref = self->held;
+		break;
+	case DSM_IOC_SLAB:
+		arg->slab.lines = 2;
+		break;
+	case DSM_IOC_FETCH:
+		arg->fetch.nr = 1;
+		arg->fetch.refs = (uintptr_t)&self->far;
+		arg->fetch.errors = (uintptr_t)&self->error;
+		break;
+	case DSM_IOC_MOVE:
+		arg->move.ref = self->far;
+		arg->move.to = small_excl(self->fd, 2);
+		ASSERT_NE(0, arg->move.to);
 		break;
 	case DSM_IOC_PUBLISH:
 		name_copy(arg->name.name, "new");
 		break;
+	case DSM_IOC_TAKE:
 	case DSM_IOC_LOOKUP:
 		name_copy(arg->name.name, "there");
 		break;
@@ -258,6 +299,8 @@ TEST_F(request, unknown_flag_is_EINVAL)
 	for (unsigned int bit = 0; bit < 32; bit++) {
 		__u32 flags = 1U << bit;
 
+		if (flags & variant->known)
+			continue;
 		memcpy(self->arg.bytes + variant->flags, &flags, sizeof(flags));
 		EXPECT_EQ(-EINVAL, request(self->fd, variant->cmd, &self->arg));
 	}
@@ -321,6 +364,25 @@ TEST_F(request, attached_file_in_forked_child_is_EPERM)
 	EXPECT_EQ(0, request(self->fd, variant->cmd, &self->arg));
 }
 
+TEST_F(request, read_only_file_is_EACCES)
+{
+	if (!variant->writer)
+		SKIP(return, "does not need write permission");
+	close(self->fd);
+	self->fd = device_open(O_RDONLY);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, request_attach(self->fd, NODE_HOME, self->region));
+	EXPECT_EQ(-EACCES, request(self->fd, variant->cmd, &self->arg));
+}
+
+TEST_F(request, removed_region_is_EIDRM)
+{
+	if (!variant->attached)
+		SKIP(return, "needs no attachment");
+	ASSERT_EQ(0, dsm_region_remove(NODE_PEER, self->region));
+	EXPECT_EQ(-EIDRM, request(self->fd, variant->cmd, &self->arg));
+}
+
 TEST_F(request, node_that_is_not_up_is_ENODEV)
 {
 	switch (variant->cmd) {
@@ -375,8 +437,8 @@ TEST_F(device, unknown_request_is_ENOTTY)
 	EXPECT_EQ(-ENOTTY, request(self->fd, _IO(DSM_IOC_TYPE, 0xff), &arg));
 	EXPECT_EQ(-ENOTTY, request(self->fd, _IO(DSM_IOC_TYPE, 0), &arg));
 	EXPECT_EQ(-ENOTTY, request(self->fd, _IO('T', 0x80), &arg));
-	ASSERT_EQ(0, attach_fd(self->fd, NODE_HOME, self->region));
-	EXPECT_EQ(-ENOTTY, request(self->fd, _IO(DSM_IOC_TYPE, 0x96), &arg));
+	ASSERT_EQ(0, request_attach(self->fd, NODE_HOME, self->region));
+	EXPECT_EQ(-ENOTTY, request(self->fd, _IO(DSM_IOC_TYPE, 0x9d), &arg));
 }
 
 TEST_F(device, info_tells_the_cluster)
@@ -414,8 +476,8 @@ TEST_F(device, attach_tells_where_to_map)
 
 TEST_F(device, attach_to_unknown_region_is_ENOENT)
 {
-	EXPECT_EQ(-ENOENT, attach_fd(self->fd, NODE_HOME, "nobody"));
-	EXPECT_EQ(0, attach_fd(self->fd, NODE_HOME, self->region));
+	EXPECT_EQ(-ENOENT, request_attach(self->fd, NODE_HOME, "nobody"));
+	EXPECT_EQ(0, request_attach(self->fd, NODE_HOME, self->region));
 }
 
 TEST_F(device, attach_twice_is_EBUSY)
@@ -423,16 +485,16 @@ TEST_F(device, attach_twice_is_EBUSY)
 	int second = device_open(O_RDWR);
 
 	ASSERT_LE(0, second);
-	ASSERT_EQ(0, attach_fd(self->fd, NODE_HOME, self->region));
-	EXPECT_EQ(-EBUSY, attach_fd(self->fd, NODE_HOME, self->region));
-	EXPECT_EQ(-EBUSY, attach_fd(self->fd, NODE_PEER, self->region));
-	EXPECT_EQ(-EBUSY, attach_fd(second, NODE_HOME, self->region))
+	ASSERT_EQ(0, request_attach(self->fd, NODE_HOME, self->region));
+	EXPECT_EQ(-EBUSY, request_attach(self->fd, NODE_HOME, self->region));
+	EXPECT_EQ(-EBUSY, request_attach(self->fd, NODE_PEER, self->region));
+	EXPECT_EQ(-EBUSY, request_attach(second, NODE_HOME, self->region))
 	TH_LOG("second file of one process");
-	EXPECT_EQ(-EBUSY, attach_fd(second, NODE_PEER, self->region));
+	EXPECT_EQ(-EBUSY, request_attach(second, NODE_PEER, self->region));
 	/* Closing the first one makes room. */
 	close(self->fd);
 	self->fd = second;
-	EXPECT_EQ(0, attach_fd(second, NODE_PEER, self->region));
+	EXPECT_EQ(0, request_attach(second, NODE_PEER, self->region));
 }
 
 TEST_F(device, longest_name_works)
@@ -443,7 +505,7 @@ TEST_F(device, longest_name_works)
 
 	memset(args.name, 'n', DSM_NAME_BYTES - 1);
 	ASSERT_EQ(0, request(self->fd, DSM_IOC_REGION_CREATE, &args));
-	EXPECT_EQ(0, attach_fd(self->fd, NODE_PEER, args.name));
+	EXPECT_EQ(0, request_attach(self->fd, NODE_PEER, args.name));
 }
 
 TEST_F(device, alloc_with_anything_but_a_size_is_EINVAL)
@@ -451,9 +513,10 @@ TEST_F(device, alloc_with_anything_but_a_size_is_EINVAL)
 	struct dsm_ref addr = { .addr = 0x200000000000UL, .size = 64 };
 	struct dsm_ref version = { .version = 1, .size = 64 };
 
-	ASSERT_EQ(0, attach_fd(self->fd, NODE_HOME, self->region));
-	EXPECT_EQ(-EINVAL, object(self->fd, DSM_IOC_ALLOC, &addr));
-	EXPECT_EQ(-EINVAL, object(self->fd, DSM_IOC_ALLOC, &version));
+	ASSERT_EQ(0, request_attach(self->fd, NODE_HOME, self->region));
+	EXPECT_EQ(-EINVAL, request_object(self->fd, DSM_IOC_ALLOC, &addr, 0));
+	EXPECT_EQ(-EINVAL,
+		  request_object(self->fd, DSM_IOC_ALLOC, &version, 0));
 }
 
 static int stat_request(int fd, uint32_t nr, uint64_t region, void *values,

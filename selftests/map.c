@@ -157,11 +157,43 @@ TEST_F(map, mapping_again_after_munmap_works)
 {
 	for (unsigned int i = 0; i < rounds(10); i++) {
 		map_it(_metadata, self);
+		ASSERT_EQ(0, request_object(self->fd, DSM_IOC_RETURN,
+					    &self->ref, DSM_BORROW_EXCL));
 		ASSERT_EQ(0, munmap(self->base, self->span));
 		ASSERT_EQ(SIGSEGV, probe_read(self->page));
+		ASSERT_EQ(0, request_object(self->fd, DSM_IOC_BORROW,
+					    &self->ref, DSM_BORROW_EXCL));
 	}
 	ASSERT_EQ(0, map(self->fd, self->base, self->span, RW, SHARED, 0));
 	EXPECT_STILL_WORKS();
+}
+
+TEST_F(map, munmap_ends_the_borrows_as_death_does)
+{
+	struct dsm_ref shared;
+	unsigned char *read;
+
+	map_it(_metadata, self);
+	read = alloc(self->fd, PAGE_BYTES, &shared);
+	ASSERT_NE(NULL, read);
+	ASSERT_EQ(0, request_object(self->fd, DSM_IOC_RETURN, &shared,
+				    DSM_BORROW_EXCL));
+	ASSERT_EQ(0, request_object(self->fd, DSM_IOC_BORROW, &shared, 0));
+	ASSERT_EQ(0, probe_read(read));
+	ASSERT_EQ(0, munmap(self->base, self->span));
+
+	EXPECT_EQ(-EPERM, request_object(self->fd, DSM_IOC_RETURN, &self->ref,
+					 DSM_BORROW_EXCL));
+	EXPECT_EQ(-EPERM, request_object(self->fd, DSM_IOC_RETURN, &shared, 0));
+	EXPECT_EQ(-EOWNERDEAD, request_object(self->fd, DSM_IOC_BORROW,
+					      &self->ref, DSM_BORROW_EXCL));
+	EXPECT_EQ(0, request_object(self->fd, DSM_IOC_BORROW, &shared,
+				    DSM_BORROW_EXCL));
+	EXPECT_EQ(0, request_object(self->fd, DSM_IOC_BORROW, &self->ref,
+				    DSM_BORROW_EXCL | DSM_BORROW_ACCEPT));
+	ASSERT_EQ(0, map(self->fd, self->base, self->span, RW, SHARED, 0));
+	EXPECT_STILL_WORKS();
+	EXPECT_EQ(0, probe_write(read, 1));
 }
 
 TEST_F(map, mapping_outlives_the_file_descriptor)
@@ -179,6 +211,8 @@ TEST_F(map, read_only_file_cannot_map_writable)
 {
 	struct dsm_attach_args args;
 
+	ASSERT_EQ(0, request_object(self->fd, DSM_IOC_RETURN, &self->ref,
+				    DSM_BORROW_EXCL));
 	close(self->fd);
 	self->fd = device_open(O_RDONLY);
 	ASSERT_LE(0, self->fd);
@@ -187,6 +221,9 @@ TEST_F(map, read_only_file_cannot_map_writable)
 		  map(self->fd, self->base, self->span, RW, SHARED, 0));
 	ASSERT_EQ(0,
 		  map(self->fd, self->base, self->span, PROT_READ, SHARED, 0));
+	EXPECT_EQ(-EACCES, request_object(self->fd, DSM_IOC_BORROW, &self->ref,
+					  DSM_BORROW_EXCL));
+	ASSERT_EQ(0, request_object(self->fd, DSM_IOC_BORROW, &self->ref, 0));
 	EXPECT_EQ(0, probe_read(self->page));
 	EXPECT_EQ(SIGSEGV, probe_write(self->page, 1));
 	EXPECT_EQ(-1, mprotect(self->base, self->span, RW));
@@ -277,14 +314,18 @@ static int child_reads(void *arg)
 
 static int child_attaches(void *arg)
 {
-	const FIXTURE_DATA(map) *self = arg;
+	FIXTURE_DATA(map) *self = arg;
 	struct dsm_attach_args args;
 	int fd = device_open(O_RDWR);
 
 	if (attach_fd(fd, self->region, &args) ||
 	    map(fd, self->base, self->span, RW, SHARED, 0))
 		return 1;
-	return *self->page == 0x42 ? 0 : 2;
+	/* The parent's borrow is not the child's. */
+	if (probe_read(self->page) != SIGSEGV ||
+	    request_object(fd, DSM_IOC_BORROW, &self->ref, 0))
+		return 2;
+	return *self->page == 0x42 ? 0 : 3;
 }
 
 TEST_F(map, forked_child_does_not_inherit_the_range)
@@ -297,7 +338,15 @@ TEST_F(map, forked_child_does_not_inherit_the_range)
 TEST_F(map, forked_child_attaches_for_itself)
 {
 	map_it(_metadata, self);
+	ASSERT_EQ(0, request_object(self->fd, DSM_IOC_RETURN, &self->ref,
+				    DSM_BORROW_EXCL));
+	ASSERT_EQ(0, request_object(self->fd, DSM_IOC_BORROW, &self->ref, 0));
 	EXPECT_EQ(0, in_child(child_attaches, self));
+	EXPECT_EQ(0, probe_read(self->page));
+	/* Of the child's borrow nothing is left. */
+	ASSERT_EQ(0, request_object(self->fd, DSM_IOC_RETURN, &self->ref, 0));
+	ASSERT_EQ(0, request_object(self->fd, DSM_IOC_BORROW, &self->ref,
+				    DSM_BORROW_EXCL));
 	EXPECT_STILL_WORKS();
 }
 

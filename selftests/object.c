@@ -56,7 +56,7 @@ TEST_F(object, any_size_is_aligned_zeroed_and_at_home)
 		EXPECT_TRUE(is_zero(p, bytes));
 		/* Dirty for the next one, which must not see it. */
 		memset(p, 0xff, bytes);
-		EXPECT_EQ(0, dsm_free(self->dsm, &ref));
+		EXPECT_EQ(0, object_drop(self->dsm, &ref));
 	}
 }
 
@@ -69,7 +69,7 @@ TEST_F(object, memory_is_zero_again_after_a_free)
 		ASSERT_NE(NULL, p);
 		ASSERT_TRUE(is_zero(p, 4 * PAGE_BYTES));
 		memset(p, 0xff, 4 * PAGE_BYTES);
-		ASSERT_EQ(0, dsm_free(self->dsm, &ref));
+		ASSERT_EQ(0, object_drop(self->dsm, &ref));
 	}
 }
 
@@ -123,7 +123,7 @@ TEST_F(object, full_partition_is_ENOSPC_and_usable_after_freeing)
 				EXPECT_EQ(first, n);
 			first = n;
 			while (n--)
-				ASSERT_EQ(0, dsm_free(self->dsm, &refs[n]));
+				ASSERT_EQ(0, object_drop(self->dsm, &refs[n]));
 		}
 	}
 	free(refs);
@@ -136,7 +136,7 @@ TEST_F(object, freed_memory_is_SIGSEGV)
 
 	ASSERT_NE(NULL, p);
 	memset(p, 1, 3 * PAGE_BYTES);
-	ASSERT_EQ(0, dsm_free(self->dsm, &ref));
+	ASSERT_EQ(0, object_drop(self->dsm, &ref));
 	for (unsigned int i = 0; i < 3; i++) {
 		EXPECT_EQ(SIGSEGV, probe_read(p + i * PAGE_BYTES));
 		EXPECT_EQ(SIGSEGV, probe_write(p + i * PAGE_BYTES, 1));
@@ -171,28 +171,20 @@ static long count_segv_on_write(struct dsm *dsm, void *arg)
 	return n;
 }
 
-TEST_F(object, freed_memory_is_SIGSEGV_in_other_processes)
-{
-	struct span *s = self->other.arg;
-	struct dsm_ref ref;
-
-	s->bytes = 3 * PAGE_BYTES;
-	s->addr = dsm_alloc(self->dsm, s->bytes, &ref);
-	ASSERT_NE(NULL, s->addr);
-	ASSERT_EQ(0, worker_run(&self->other, count_segv_on_write));
-	ASSERT_EQ(0, dsm_free(self->dsm, &ref));
-	EXPECT_EQ(3, worker_run(&self->other, count_segv));
-}
-
-TEST_F(object, double_free_is_ESTALE)
+TEST_F(object, double_drop_is_ESTALE)
 {
 	struct dsm_ref ref, copy;
 
 	ASSERT_NE(NULL, dsm_alloc(self->dsm, PAGE_BYTES, &ref));
+	ASSERT_EQ(0, dsm_return_mut(self->dsm, &ref));
 	copy = ref;
-	ASSERT_EQ(0, dsm_free(self->dsm, &ref));
+	ASSERT_EQ(0, dsm_drop(self->dsm, &ref));
+	EXPECT_EQ(0, ref.addr);
 	ref = copy;
-	EXPECT_EQ(-1, dsm_free(self->dsm, &ref));
+	EXPECT_EQ(-1, dsm_drop(self->dsm, &ref));
+	EXPECT_EQ(ESTALE, errno);
+	EXPECT_EQ(0, memcmp(&copy, &ref, sizeof(ref)));
+	EXPECT_EQ(NULL, dsm_borrow(self->dsm, &ref));
 	EXPECT_EQ(ESTALE, errno);
 }
 
@@ -213,13 +205,14 @@ TEST_F(object, address_and_version_never_come_again)
 		seen[i % ARRAY_SIZE(seen)] = ref;
 		if (n < ARRAY_SIZE(seen))
 			n++;
-		ASSERT_EQ(0, dsm_free(self->dsm, &ref));
+		ASSERT_EQ(0, object_drop(self->dsm, &ref));
 	}
 }
 
 static long alloc_page(struct dsm *dsm, void *arg)
 {
-	return dsm_alloc(dsm, PAGE_BYTES, arg) ? 0 : -errno;
+	return dsm_alloc(dsm, PAGE_BYTES, arg) ? dsm_return_mut(dsm, arg)
+					       : -errno;
 }
 
 FIXTURE(handle)
@@ -229,21 +222,48 @@ FIXTURE(handle)
 	struct dsm *dsm;
 	struct worker stranger; /* same node, another region */
 	struct worker peer; /* same region, another node */
-	struct dsm_ref live; /* of two pages */
-	struct dsm_ref good; /* what the request would take */
+	struct dsm_ref good; /* of two pages: what the call would take */
 };
+
+enum prepared { BORROWED, LIVE, FROZEN };
 
 FIXTURE_VARIANT(handle)
 {
 	int (*use)(struct dsm * dsm, const struct dsm_ref *ref);
-	bool frozen;
+	enum prepared prepared;
+	int wrong; /* what a handle of something else is, */
+	int strangers; /* of another region, */
+	int far; /* of another node */
 };
 
-static int use_free(struct dsm *dsm, const struct dsm_ref *ref)
+static int use_borrow(struct dsm *dsm, const struct dsm_ref *ref)
+{
+	if (!dsm_borrow(dsm, ref))
+		return errno;
+	return dsm_return(dsm, ref) ? errno : 0;
+}
+
+static int use_borrow_mut(struct dsm *dsm, const struct dsm_ref *ref)
 {
 	struct dsm_ref copy = *ref;
 
-	return dsm_free(dsm, &copy) ? errno : 0;
+	if (!dsm_borrow_mut(dsm, &copy, 0))
+		return errno;
+	return dsm_return_mut(dsm, &copy) ? errno : 0;
+}
+
+static int use_return_mut(struct dsm *dsm, const struct dsm_ref *ref)
+{
+	struct dsm_ref copy = *ref;
+
+	return dsm_return_mut(dsm, &copy) ? errno : 0;
+}
+
+static int use_drop(struct dsm *dsm, const struct dsm_ref *ref)
+{
+	struct dsm_ref copy = *ref;
+
+	return dsm_drop(dsm, &copy) ? errno : 0;
 }
 
 static int use_freeze(struct dsm *dsm, const struct dsm_ref *ref)
@@ -258,15 +278,43 @@ static int use_publish(struct dsm *dsm, const struct dsm_ref *ref)
 	return dsm_publish(dsm, "name", ref) ? errno : 0;
 }
 
-FIXTURE_VARIANT_ADD(handle, free){
-	.use = use_free,
+FIXTURE_VARIANT_ADD(handle, borrow){
+	.use = use_borrow,
+	.prepared = LIVE,
+	.wrong = ESTALE,
+	.strangers = EACCES,
+};
+FIXTURE_VARIANT_ADD(handle, borrow_mut){
+	.use = use_borrow_mut,
+	.prepared = LIVE,
+	.wrong = ESTALE,
+	.strangers = EACCES,
+};
+FIXTURE_VARIANT_ADD(handle, return_mut){
+	.use = use_return_mut,
+	.prepared = BORROWED,
+	.wrong = EPERM,
+	.strangers = EPERM,
+	.far = EPERM,
+};
+FIXTURE_VARIANT_ADD(handle, drop){
+	.use = use_drop,
+	.prepared = LIVE,
+	.wrong = ESTALE,
+	.strangers = EACCES,
 };
 FIXTURE_VARIANT_ADD(handle, freeze){
 	.use = use_freeze,
+	.prepared = BORROWED,
+	.wrong = EPERM,
+	.strangers = EPERM,
+	.far = EPERM,
 };
 FIXTURE_VARIANT_ADD(handle, publish){
 	.use = use_publish,
-	.frozen = true,
+	.prepared = FROZEN,
+	.wrong = ESTALE,
+	.strangers = EACCES,
 };
 
 FIXTURE_SETUP(handle)
@@ -282,10 +330,11 @@ FIXTURE_SETUP(handle)
 		  worker_start(&self->peer, NODE_PEER, self->region, O_RDWR));
 	self->dsm = attach_at(NODE_HOME, self->region, O_RDWR);
 	ASSERT_NE(NULL, self->dsm);
-	ASSERT_NE(NULL, dsm_alloc(self->dsm, 2 * PAGE_BYTES, &self->live));
-	self->good = self->live;
-	if (variant->frozen)
+	ASSERT_NE(NULL, dsm_alloc(self->dsm, 2 * PAGE_BYTES, &self->good));
+	if (variant->prepared == FROZEN)
 		ASSERT_EQ(0, dsm_freeze(self->dsm, &self->good));
+	if (variant->prepared == LIVE)
+		ASSERT_EQ(0, dsm_return_mut(self->dsm, &self->good));
 }
 
 FIXTURE_TEARDOWN(handle)
@@ -298,28 +347,29 @@ FIXTURE_TEARDOWN(handle)
 	regions_clear();
 }
 
-TEST_F(handle, other_version_is_ESTALE)
+TEST_F(handle, other_version_is_refused)
 {
 	struct dsm_ref bad = self->good;
 
 	bad.version++;
-	EXPECT_EQ(ESTALE, variant->use(self->dsm, &bad));
+	EXPECT_EQ(variant->wrong, variant->use(self->dsm, &bad));
 	bad.version -= 2;
-	EXPECT_EQ(ESTALE, variant->use(self->dsm, &bad));
+	EXPECT_EQ(variant->wrong, variant->use(self->dsm, &bad));
+	/* These no object ever has. */
 	bad.version = 0;
-	EXPECT_EQ(ESTALE, variant->use(self->dsm, &bad));
+	EXPECT_EQ(EINVAL, variant->use(self->dsm, &bad));
 	bad.version = UINT64_MAX;
-	EXPECT_EQ(ESTALE, variant->use(self->dsm, &bad));
+	EXPECT_EQ(EINVAL, variant->use(self->dsm, &bad));
 }
 
-TEST_F(handle, other_size_is_ESTALE)
+TEST_F(handle, other_size_is_refused)
 {
 	struct dsm_ref bad = self->good;
 
 	bad.size += PAGE_BYTES;
-	EXPECT_EQ(ESTALE, variant->use(self->dsm, &bad));
+	EXPECT_EQ(variant->wrong, variant->use(self->dsm, &bad));
 	bad.size = PAGE_BYTES;
-	EXPECT_EQ(ESTALE, variant->use(self->dsm, &bad));
+	EXPECT_EQ(variant->wrong, variant->use(self->dsm, &bad));
 }
 
 TEST_F(handle, unaligned_address_is_EINVAL)
@@ -332,13 +382,13 @@ TEST_F(handle, unaligned_address_is_EINVAL)
 	EXPECT_EQ(EINVAL, variant->use(self->dsm, &bad));
 }
 
-TEST_F(handle, address_inside_an_object_is_ESTALE)
+TEST_F(handle, address_inside_an_object_is_refused)
 {
 	struct dsm_ref bad = self->good;
 
 	bad.addr += PAGE_BYTES;
 	bad.size = PAGE_BYTES;
-	EXPECT_EQ(ESTALE, variant->use(self->dsm, &bad));
+	EXPECT_EQ(variant->wrong, variant->use(self->dsm, &bad));
 }
 
 TEST_F(handle, address_outside_the_range_is_ERANGE)
@@ -360,22 +410,23 @@ TEST_F(handle, address_outside_the_range_is_ERANGE)
 	EXPECT_EQ(ERANGE, variant->use(self->dsm, &bad));
 }
 
-TEST_F(handle, object_of_another_region_is_EXDEV)
+TEST_F(handle, object_of_another_region_is_refused)
 {
 	const struct dsm_ref *theirs = self->stranger.arg;
 
 	ASSERT_EQ(0, worker_run(&self->stranger, alloc_page));
-	EXPECT_EQ(EXDEV, variant->use(self->dsm, theirs));
+	EXPECT_EQ(variant->strangers, variant->use(self->dsm, theirs));
 }
 
-TEST_F(handle, object_of_another_node_is_EXDEV)
+TEST_F(handle, object_of_another_node_is_used_where_that_is_allowed)
 {
 	const struct dsm_ref *theirs = self->peer.arg;
 
-	if (variant->use == use_publish)
-		SKIP(return, "any node may publish a frozen object");
 	ASSERT_EQ(0, worker_run(&self->peer, alloc_page));
-	EXPECT_EQ(EXDEV, variant->use(self->dsm, theirs));
+	EXPECT_EQ(variant->far, variant->use(self->dsm, theirs));
+	if (variant->use == use_publish)
+		EXPECT_EQ(0, dsm_take(self->dsm, "name", 0,
+				      &(struct dsm_ref){ 0 }));
 }
 
 TEST_F(object, frozen_handle_names_a_frozen_word)
@@ -401,7 +452,27 @@ TEST_F(object, frozen_object_is_EROFS)
 	EXPECT_EQ(-1, dsm_freeze(self->dsm, &again));
 	EXPECT_EQ(EROFS, errno);
 	again = ref;
-	EXPECT_EQ(-1, dsm_free(self->dsm, &again));
+	EXPECT_EQ(-1, dsm_drop(self->dsm, &again));
+	EXPECT_EQ(EROFS, errno);
+	EXPECT_EQ(NULL, dsm_borrow_mut(self->dsm, &again, 0));
+	EXPECT_EQ(EROFS, errno);
+	/* A shared borrow of it is nothing, but allowed. */
+	EXPECT_NE(NULL, dsm_borrow(self->dsm, &ref));
+	EXPECT_EQ(0, dsm_return(self->dsm, &ref));
+}
+
+TEST_F(object, handle_from_before_the_freeze_is_refused)
+{
+	struct dsm_ref ref, live;
+
+	ASSERT_NE(NULL, dsm_alloc(self->dsm, PAGE_BYTES, &live));
+	ref = live;
+	ASSERT_EQ(0, dsm_freeze(self->dsm, &ref));
+	EXPECT_EQ(NULL, dsm_borrow(self->dsm, &live));
+	EXPECT_EQ(ESTALE, errno);
+	EXPECT_EQ(NULL, dsm_borrow_mut(self->dsm, &live, 0));
+	EXPECT_EQ(EROFS, errno);
+	EXPECT_EQ(-1, dsm_drop(self->dsm, &live));
 	EXPECT_EQ(EROFS, errno);
 }
 
@@ -417,9 +488,9 @@ TEST_F(object, frozen_object_keeps_content_and_refuses_stores_everywhere)
 	after = dsm_alloc(self->dsm, PAGE_BYTES, &neighbour);
 	ASSERT_TRUE(before && p && after);
 	*s = (struct span){ p, bytes };
-	/* Both processes have every page mapped writable. */
-	ASSERT_EQ(0, worker_run(&self->other, count_segv_on_write));
+	/* Every page is mapped writable here, and none in the other process. */
 	pattern_fill(p, bytes, 1);
+	ASSERT_EQ(bytes / PAGE_BYTES, worker_run(&self->other, count_segv));
 
 	ASSERT_EQ(0, dsm_freeze(self->dsm, &ref));
 	EXPECT_EQ(bytes / PAGE_BYTES, count_segv_on_write(self->dsm, s));
@@ -429,28 +500,6 @@ TEST_F(object, frozen_object_keeps_content_and_refuses_stores_everywhere)
 	EXPECT_EQ(-1, pattern_check(p, bytes, 1));
 	EXPECT_EQ(0, probe_write(before, 1));
 	EXPECT_EQ(0, probe_write(after, 1));
-}
-
-static long check_span(struct dsm *dsm, void *arg)
-{
-	const struct span *s = arg;
-
-	(void)dsm;
-	return pattern_check(s->addr, s->bytes, 2);
-}
-
-TEST_F(object, processes_of_a_node_share_what_they_allocate)
-{
-	struct span *s = self->other.arg;
-	struct dsm_ref ref;
-
-	s->bytes = 2 * MIB;
-	s->addr = dsm_alloc(self->dsm, s->bytes, &ref);
-	ASSERT_NE(NULL, s->addr);
-	pattern_fill(s->addr, s->bytes, 2);
-	EXPECT_EQ(-1, worker_run(&self->other, check_span));
-	EXPECT_EQ(0, worker_run(&self->other, count_segv_on_write));
-	EXPECT_EQ(7, *(unsigned char *)s->addr);
 }
 
 struct churn {
@@ -478,7 +527,7 @@ static void *churn_thread(void *arg)
 		pattern_fill(p, bytes, c->seed);
 		if (pattern_check(p, bytes, c->seed) >= 0)
 			c->error = 1001;
-		if (dsm_free(c->dsm, &ref))
+		if (object_drop(c->dsm, &ref))
 			c->error = errno;
 	}
 	return NULL;

@@ -253,7 +253,7 @@ TEST_F(region, read_only_file_can_only_read)
 	object.ref.size = PAGE_BYTES;
 	EXPECT_EQ(-EACCES, request(fd, DSM_IOC_ALLOC, &object));
 	object.ref = live;
-	EXPECT_EQ(-EACCES, request(fd, DSM_IOC_FREE, &object));
+	EXPECT_EQ(-EACCES, request(fd, DSM_IOC_DROP, &object));
 	EXPECT_EQ(-EACCES, request(fd, DSM_IOC_FREEZE, &object));
 	EXPECT_EQ(0, request(fd, DSM_IOC_LOOKUP, &name));
 	name_copy(name.name, "other");

@@ -155,7 +155,8 @@ TEST_F(remote, lookup_times_out)
 	name_copy(self->x->name, "nothing");
 	self->x->timeout_ms = 300;
 	EXPECT_EQ(-ETIMEDOUT, worker_run(&self->peer, look_up));
-	EXPECT_LE(290, self->x->took_ms);
+	/* The kernel counts ticks, which lag where the machine is stalled. */
+	EXPECT_LE(250, self->x->took_ms);
 	EXPECT_GT(5000, self->x->took_ms);
 }
 
@@ -264,15 +265,21 @@ TEST_F(remote, both_nodes_publish_and_a_name_has_one_winner)
 	}
 }
 
-TEST_F(remote, publish_of_an_unfrozen_object_is_EINVAL)
+TEST_F(remote, publish_waits_for_nobody_who_writes)
 {
 	struct dsm_ref ref;
 
 	ASSERT_NE(NULL, dsm_alloc(self->dsm, PAGE_BYTES, &ref));
 	EXPECT_EQ(-1, dsm_publish(self->dsm, "live", &ref));
-	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(EBUSY, errno);
 	name_copy(self->x->name, "live");
 	EXPECT_EQ(-ENOENT, worker_run(&self->peer, look_up));
+	/* It need not be frozen, but then the page needs a borrow. */
+	ASSERT_EQ(0, dsm_return_mut(self->dsm, &ref));
+	EXPECT_EQ(0, dsm_publish(self->dsm, "live", &ref));
+	EXPECT_EQ(0, worker_run(&self->peer, look_up));
+	EXPECT_EQ(0, memcmp(&ref, &self->x->ref, sizeof(ref)));
+	EXPECT_EQ(SIGSEGV, worker_run(&self->peer, probe_addr));
 }
 
 TEST_F(remote, publish_of_a_freed_handle_is_ESTALE)
@@ -283,7 +290,7 @@ TEST_F(remote, publish_of_a_freed_handle_is_ESTALE)
 	copy = ref;
 	copy.version = DSM_WORD(DSM_STATE_FROZEN, DSM_LINES_LARGE,
 				(copy.version & DSM_WORD_VERSION_MASK) + 1);
-	ASSERT_EQ(0, dsm_free(self->dsm, &ref));
+	ASSERT_EQ(0, object_drop(self->dsm, &ref));
 	EXPECT_EQ(-1, dsm_publish(self->dsm, "gone", &copy));
 	EXPECT_EQ(ESTALE, errno);
 }

@@ -119,7 +119,7 @@ static long try_all(struct dsm *dsm, void *arg)
 	if (dsm_alloc(dsm, PAGE_BYTES, &ref) || errno != EIDRM)
 		return 1;
 	ref = t->ref;
-	if (!dsm_free(dsm, &ref) || errno != EIDRM)
+	if (!object_drop(dsm, &ref) || errno != EIDRM)
 		return 2;
 	ref = t->ref;
 	if (!dsm_freeze(dsm, &ref) || errno != EIDRM)

@@ -252,10 +252,18 @@ static const struct question questions[] = {
 	  DSM_MSG_NAME_LOOKUP,
 	  EINVAL,
 	  { .named = { .region = NO_REGION, .name = "x", .reserved = 1 } } },
-	{ "look up, watch",
+	{ "look up, flags",
 	  DSM_MSG_NAME_LOOKUP,
 	  EINVAL,
-	  { .named = { .region = NO_REGION, .name = "x", .watch = 2 } } },
+	  { .named = { .region = NO_REGION,
+		       .name = "x",
+		       .flags = DSM_WIRE_ANEW } } },
+	{ "publish, flags",
+	  DSM_MSG_NAME_PUBLISH,
+	  EINVAL,
+	  { .named = { .region = NO_REGION,
+		       .name = "x",
+		       .flags = DSM_WIRE_TAKE } } },
 	{ "publish nowhere",
 	  DSM_MSG_NAME_PUBLISH,
 	  EIDRM,
@@ -287,18 +295,6 @@ static const struct question questions[] = {
 	  DSM_MSG_NAME_PUBLISH,
 	  EINVAL,
 	  { .named = { .addr = RANGE, .name = "x" } } },
-	{ "publish the victim's",
-	  DSM_MSG_NAME_PUBLISH,
-	  EXDEV,
-	  { .named = { .addr = RANGE + VICTIM * PARTITION,
-		       .size = PAGE_BYTES,
-		       .name = "x" } } },
-	{ "publish from one's own into the victim's",
-	  DSM_MSG_NAME_PUBLISH,
-	  EXDEV,
-	  { .named = { .addr = RANGE + PARTITION - PAGE_BYTES,
-		       .size = 2 * PAGE_BYTES,
-		       .name = "x" } } },
 };
 
 TEST_F(message, absurd_questions)
@@ -545,7 +541,7 @@ TEST_F(message, disconnect_with_requests_under_way)
 {
 	struct dsm_wire_name name = {
 		.region = self->region,
-		.watch = 1,
+		.flags = DSM_WIRE_WATCH,
 		.name = "never",
 	};
 	struct dsm_wire_message m;

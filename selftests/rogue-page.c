@@ -197,8 +197,10 @@ TEST_F(page, bad_entries)
 	ASSERT_EQ(0, session_up(&self->s, ROGUE_LOW, VICTIM, &self->directory));
 	for (unsigned int i = 0; i < NR; i++) {
 		struct look look = look_at(self, i * CHUNK_PAGES + i);
+		int signal = expected[i] ? expected[i] : SIGSEGV;
 
-		EXPECT_EQ(expected[i] ? expected[i] : SIGSEGV, look.signal)
+		/* Pages of small objects are mapped as they are. */
+		EXPECT_EQ(i == SMALL ? 0 : signal, look.signal)
 		{
 			TH_LOG("row %u", i);
 		}
@@ -568,7 +570,7 @@ TEST_F(page, fenced)
 	ASSERT_EQ(0, session_hello(&self->s));
 	ASSERT_EQ(0, session_data(&self->s, 1));
 	ASSERT_EQ(0, session_data(&self->s, 2));
-	EXPECT_REFUSED(0, session_ready(&self->s));
+	EXPECT_REFUSED(EHOSTDOWN, session_ready(&self->s));
 	EXPECT_TRUE(conn_is_closed(&self->s.conn[0], PROOF_MS));
 	EXPECT_FALSE(link_is(VICTIM, ROGUE_LOW, "up"));
 	session_close(&self->s);
