@@ -19,8 +19,10 @@ STRESS=${STRESS:-}
 BUDGET=${BUDGET:-0}
 [ -z "$STRESS" ] || BUDGET=0
 
-ALL="ioctl region object map lib remote fault cache process gone revoke failnth
-     rogue dsmctl config module net-walk net-member net-kill"
+ALL="ioctl request region object grant window map lib remote fault cache process
+     gone revoke failnth
+     borrow alloc move misuse death silence
+     rogue dsmctl config module litmus stress net-walk net-member net-kill"
 
 # Emulation under KASAN is slow.
 limit_seconds=2400
