@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * dsm-bench: what page faults cost, held against raw one-sided READs.
+ * dsm-bench: what page faults and borrows cost, held against raw one-sided READs.
  *
- *	dsm-bench		on two nodes at once
+ *	dsm-bench		on two nodes at once, or more
  *
- * Node 1 fills, freezes and publishes data; node 2 measures.  Only ratios taken
- * in one run mean anything: each round measures both sides of a ratio, one right
- * after the other, and the median of the rounds' ratios is printed.
+ * Only ratios taken in one run mean anything: each round measures both sides of a
+ * ratio, one right after the other, and the median of the rounds' ratios is printed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,15 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <dsm.h>
-
+#include "bench.h"
 #include "device.h"
 
 #define REGION "dsm-bench"
-#define SOURCE 1
-#define SINK 2
-#define WAIT_MS 120000
-#define PAGE_BYTES 4096UL
 
 #define COLD_ROUNDS 16
 #define COLD_TOUCHES 64 /* of one round */
@@ -45,10 +39,9 @@ static const unsigned int thread_counts[] = { 1, 2, 4, 8 };
 #define NR_THREAD_COUNTS (sizeof(thread_counts) / sizeof(thread_counts[0]))
 #define MAX_THREADS 8
 #define THREADED_PAGES (THREAD_ROUNDS * NR_THREAD_COUNTS * THREAD_PAGES)
-#define MAX_PAGES STREAM_PAGES
 
-#define COLD_GOAL 1.25
-#define STREAM_GOAL 0.8
+_Static_assert(STREAM_PAGES <= MAX_PAGES && THREADED_PAGES <= MAX_PAGES,
+	       "an order of all pages");
 
 /* What node 1 publishes: objects of pages that begin with their index. */
 static const struct object {
@@ -62,15 +55,7 @@ static const struct object {
 
 #define NR_OBJECTS (sizeof(objects) / sizeof(objects[0]))
 
-struct bench {
-	struct dsm *dsm;
-	int fd;
-	/* Order of touching that no readahead takes for a stream. */
-	uint32_t order[MAX_PAGES];
-};
-
-__attribute__((format(printf, 1, 2), noreturn)) static void die(const char *fmt,
-								...)
+void die(const char *fmt, ...)
 {
 	va_list ap;
 
@@ -82,7 +67,7 @@ __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *fmt,
 	exit(EXIT_FAILURE);
 }
 
-static double now_us(void)
+double now_us(void)
 {
 	struct timespec ts;
 
@@ -98,20 +83,34 @@ static int compare_double(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double median(double *values, size_t nr)
+double median(double *values, size_t nr)
 {
 	qsort(values, nr, sizeof(*values), compare_double);
 	return values[nr / 2];
 }
 
-/* Raw READs of a page, @depth of them in flight at once. */
-static struct dsm_ping_args ping(const struct bench *b, uint32_t depth,
-				 uint32_t count)
+void report(const char *what, double value, const char *goal, const char *fmt,
+	    ...)
+{
+	char parts[256];
+	char text[64] = "";
+	va_list ap;
+
+	if (goal)
+		snprintf(text, sizeof(text), "(goal: %s)", goal);
+	va_start(ap, fmt);
+	vsnprintf(parts, sizeof(parts), fmt, ap);
+	va_end(ap);
+	printf("%-46s %6.2f   %-22s %s\n", what, value, text, parts);
+}
+
+struct dsm_ping_args ping(const struct bench *b, uint32_t bytes, uint32_t depth,
+			  uint32_t count)
 {
 	struct dsm_ping_args args = {
 		.node = SINK,
 		.peer = SOURCE,
-		.bytes = PAGE_BYTES,
+		.bytes = bytes,
 		.depth = depth,
 		.count = count,
 	};
@@ -128,14 +127,14 @@ static void read_counters(const struct bench *b,
 		die("cannot read the counters: %s", strerror(errno));
 }
 
-static void attach(struct bench *b)
+void attach(struct bench *b)
 {
 	b->dsm = dsm_attach(REGION, O_RDWR | O_CREAT, 0700);
 	if (!b->dsm)
 		die("cannot attach to region %s: %s", REGION, strerror(errno));
 }
 
-static const char *lookup(const struct bench *b, const char *name)
+const char *lookup(const struct bench *b, const char *name)
 {
 	const char *object = dsm_lookup(b->dsm, name, WAIT_MS, NULL);
 
@@ -168,6 +167,13 @@ static void shuffle(uint32_t *order, uint32_t nr)
 	}
 }
 
+void publish_frozen(const struct bench *b, const char *name,
+		    struct dsm_ref *ref)
+{
+	if (dsm_freeze(b->dsm, ref) || dsm_publish(b->dsm, name, ref))
+		die("cannot publish %s: %s", name, strerror(errno));
+}
+
 static void publish(const struct bench *b, const struct object *object)
 {
 	struct dsm_ref ref;
@@ -178,8 +184,7 @@ static void publish(const struct bench *b, const struct object *object)
 		die("cannot allocate %s: %s", object->name, strerror(errno));
 	for (i = 0; i < object->pages; i++)
 		*(uint64_t *)(p + i * PAGE_BYTES) = i;
-	if (dsm_freeze(b->dsm, &ref) || dsm_publish(b->dsm, object->name, &ref))
-		die("cannot publish %s: %s", object->name, strerror(errno));
+	publish_frozen(b, object->name, &ref);
 }
 
 /*
@@ -228,11 +233,13 @@ static void bench_cold(struct bench *b)
 			touches[nr++] = now_us() - start;
 		}
 		fault[round] = median(touches, nr);
-		read[round] = (double)ping(b, 1, COLD_TOUCHES).median_ns / 1e3;
+		read[round] =
+			(double)ping(b, PAGE_BYTES, 1, COLD_TOUCHES).median_ns /
+			1e3;
 		ratio[round] = fault[round] / read[round];
 	}
-	printf("fault of a cold remote page / raw READ   %6.2f   (goal: at most %.2f)   %.1f us / %.1f us\n",
-	       median(ratio, COLD_ROUNDS), COLD_GOAL,
+	report("fault of a cold remote page / raw READ",
+	       median(ratio, COLD_ROUNDS), "at most 1.25", "%.1f us / %.1f us",
 	       median(fault, COLD_ROUNDS), median(read, COLD_ROUNDS));
 }
 
@@ -260,10 +267,11 @@ static void bench_cached(struct bench *b)
 	read_counters(b, after);
 	faults = after[DSM_COUNTER_FAULTS] - before[DSM_COUNTER_FAULTS];
 	fault /= faults ? (double)faults : 1;
-	read = (double)ping(b, 1, COLD_PAGES).median_ns / 1e3;
-	printf("refault of a cached page / raw READ      %6.2f                          %.1f us / %.1f us; %" PRIu64
-	       " faults for %d pages, %" PRIu64 " fetched again\n",
-	       fault / read, fault, read, faults, COLD_PAGES,
+	read = (double)ping(b, PAGE_BYTES, 1, COLD_PAGES).median_ns / 1e3;
+	report("refault of a cached page / raw READ", fault / read, NULL,
+	       "%.1f us / %.1f us; %" PRIu64 " faults for %d pages, %" PRIu64
+	       " fetched again",
+	       fault, read, faults, COLD_PAGES,
 	       after[DSM_COUNTER_PAGES_FETCHED] -
 		       before[DSM_COUNTER_PAGES_FETCHED]);
 }
@@ -290,12 +298,14 @@ static void bench_stream(struct bench *b)
 		walk[round] = STREAM_PAGES * PAGE_BYTES / (now_us() - start);
 		raw[round] =
 			STREAM_PAGES * PAGE_BYTES * 1e3 /
-			(double)ping(b, STREAM_DEPTH, STREAM_PAGES).total_ns;
+			(double)ping(b, PAGE_BYTES, STREAM_DEPTH, STREAM_PAGES)
+				.total_ns;
 		ratio[round] = walk[round] / raw[round];
 	}
-	printf("walk of 16 MiB / raw READs, %d deep      %6.2f   (goal: at least %.2f)  %.1f MB/s / %.1f MB/s\n",
-	       STREAM_DEPTH, median(ratio, STREAM_ROUNDS), STREAM_GOAL,
-	       median(walk, STREAM_ROUNDS), median(raw, STREAM_ROUNDS));
+	report("walk of 16 MiB / raw READs, 32 deep",
+	       median(ratio, STREAM_ROUNDS), "at least 0.80",
+	       "%.1f MB/s / %.1f MB/s", median(walk, STREAM_ROUNDS),
+	       median(raw, STREAM_ROUNDS));
 }
 
 struct toucher {
@@ -364,11 +374,16 @@ static void bench_threads(struct bench *b)
 			ratio[i][round] = rate[i][round] / rate[0][round];
 			pages += THREAD_PAGES;
 		}
-	for (i = 1; i < NR_THREAD_COUNTS; i++)
-		printf("%u threads faulting at once / 1 thread     %6.2f                          %.2f / %.2f pages/ms\n",
-		       thread_counts[i], median(ratio[i], THREAD_ROUNDS),
-		       median(rate[i], THREAD_ROUNDS),
+	for (i = 1; i < NR_THREAD_COUNTS; i++) {
+		char what[64];
+
+		snprintf(what, sizeof(what),
+			 "%u threads faulting at once / 1 thread",
+			 thread_counts[i]);
+		report(what, median(ratio[i], THREAD_ROUNDS), NULL,
+		       "%.2f / %.2f pages/ms", median(rate[i], THREAD_ROUNDS),
 		       median(rate[0], THREAD_ROUNDS));
+	}
 }
 
 int main(int argc, char **argv)
@@ -387,16 +402,16 @@ int main(int argc, char **argv)
 	if (dsm_node(b.dsm) == SOURCE) {
 		for (i = 0; i < NR_OBJECTS; i++)
 			publish(&b, &objects[i]);
+		own_source(&b);
 	} else if (dsm_node(b.dsm) == SINK) {
-		/* The last one: node 1 is idle from then on. */
-		lookup(&b, objects[NR_OBJECTS - 1].name);
+		step_count();
+		own_sink(&b);
 		bench_cold(&b);
 		bench_cached(&b);
 		bench_stream(&b);
 		bench_threads(&b);
 	} else {
-		die("nodes %d and %d take part, not node %u", SOURCE, SINK,
-		    dsm_node(b.dsm));
+		own_share(&b);
 	}
 	dsm_detach(b.dsm);
 	close(b.fd);
