@@ -16,7 +16,7 @@ endif
 
 # What Debian 12 needs for all of it, guests included.  No kernel is among it:
 # tools/dsm-kernel unpacks those into the user's cache.
-PACKAGES := gcc make libc6-dev bc bison flex libelf-dev libssl-dev perl python3 \
+PACKAGES := gcc g++ make libc6-dev bc bison flex libelf-dev libssl-dev perl python3 \
 	    kmod patch xz-utils zstd cpio rsync pkg-config linux-source-6.1 pahole \
 	    qemu-system-x86 libibverbs-dev librdmacm-dev busybox-static iproute2 util-linux file \
 	    clang clang-format clang-tidy sparse shellcheck mandoc spin
@@ -26,10 +26,11 @@ CLUSTER_OPTIONS := --kernel $(KERNEL) $(if $(N),-n $(N)) \
 
 C_FILES   := $(wildcard lib/*.c tools/*.c selftests/*.c)
 H_FILES   := $(wildcard lib/*.h tools/*.h selftests/*.h)
+BORROWCK  := $(wildcard selftests/borrowck/*.h selftests/borrowck/*/*.c)
 KMOD      := $(wildcard kmod/*.c kmod/*.h)
 UAPI      := $(wildcard uapi/linux/*.h)
 SCRIPTS   := tools/dsm-kernel .ci/run kmod/protocol/check.sh \
-	     $(wildcard tools/*.sh selftests/*.sh)
+	     $(wildcard tools/*.sh selftests/*.sh selftests/*/*.sh)
 MAN4      := $(wildcard kmod/*.4)
 MAN_PAGES := $(MAN4) $(wildcard lib/man/*.3 tools/*.[18])
 
@@ -128,8 +129,8 @@ stress: deps
 	KERNEL=$(KERNEL) STRESS=1 selftests/run.sh
 
 check: deps
-	@$(MAKE) --no-print-directory check-kmod check-user check-scripts check-man \
-		check-protocol
+	@$(MAKE) --no-print-directory check-kmod check-user check-borrow check-scripts \
+		check-man check-protocol
 
 # With --no-tree checkpatch does not know uapi/ for what it is; TRACE_EVENT has a
 # layout of its own; compat.h is about versions.
@@ -168,6 +169,13 @@ $(BUILD)/check-user: $(C_FILES) $(H_FILES) .clang-format .clang-tidy | user
 		$(CHECK_FLAGS) 2>/dev/null
 	@touch $@
 
+check-borrow:
+	@echo "check: programs that clang -Wthread-safety must accept or reject"
+	@clang-format --dry-run --Werror $(BORROWCK)
+	@selftests/borrowck/run.sh
+	@clang -std=c11 -fsyntax-only -Wall -Wextra -Wthread-safety -Werror -Ilib -Iuapi \
+		tools/example.c
+
 check-scripts:
 	@echo "check: shellcheck, Python's compiler"
 	@shellcheck -x -P selftests $(SCRIPTS)
@@ -189,6 +197,8 @@ $(BUILD)/check-protocol: $(wildcard kmod/protocol/*.pml kmod/protocol/check.sh)
 check-man:
 	@echo "check: mandoc -T lint"
 	@mandoc -T lint -W warning $(MAN_PAGES)
+	@sed -n '/^```c$$/,/^```$$/{/^```/d;p}' README.md | \
+		diff - tools/example.c | { ! grep -v '^0a1$$\|SPDX'; }
 
 clean:
 	rm -rf $(BUILD)
@@ -198,7 +208,7 @@ help:
 	@echo 'make demo       build, boot three guests, walk a shared graph  (N=, ONE_KERNEL=1)'
 	@echo 'make test       build, static checks, test suites              (BUDGET=seconds)'
 	@echo 'make stress     all test suites, without a time budget'
-	@echo 'make bench      page faults against raw RDMA READs'
+	@echo 'make bench      page faults and borrows against raw RDMA READs'
 	@echo 'make check      the static checks alone'
 	@echo 'make install    and uninstall                                  (DESTDIR=, prefix=)'
 	@echo 'make deps       install the Debian packages that are missing'
@@ -209,5 +219,5 @@ help:
 	@echo "KDIR=/lib/modules/$$(uname -r)/build for the running kernel."
 
 .PHONY: all module user lib tools selftests install uninstall deps demo bench test \
-	stress check check-kmod check-user check-scripts check-man check-protocol \
-	clean help
+	stress check check-kmod check-user check-borrow check-scripts check-man \
+	check-protocol clean help
