@@ -20,6 +20,7 @@ enum { DSM_HUGE_ORDER = DSM_CHUNK_SHIFT - PAGE_SHIFT };
 
 #define DSM_CLOCK_EPOCH_SECONDS	1735689600LL	/* 2025-01-01 */
 #define DSM_CLOCK_UNIT_NS	32
+#define DSM_CLOCK_SLACK		BIT_ULL(32)	/* two minutes */
 
 /**
  * dsm_clock() - ledger time: a version above all that an earlier life reached
@@ -206,6 +207,7 @@ int dsm_chunk_populate(struct dsm_region *region, unsigned int index,
 	init_rwsem(&chunk->lock);
 	INIT_LIST_HEAD(&chunk->list);
 	born = max(chunks->floor[index] + 1, dsm_clock());
+	chunk->born = born;
 	err = dsm_chunk_alloc_words(chunk, born) ?: dsm_chunk_alloc_pages(chunk);
 	if (err)
 		goto put;
@@ -269,6 +271,25 @@ void dsm_chunks_hide(struct dsm_region *region)
 	mutex_unlock(&chunks->lock);
 }
 
+/*
+ * The highest version in a chunk.  Processes write words of small objects: what no
+ * version can have reached by now is none, and must not shut later regions out.
+ */
+static u64 dsm_chunk_reached(const struct dsm_chunk *chunk)
+{
+	u64 limit = max(chunk->born, dsm_clock()) + DSM_CLOCK_SLACK;
+	u64 reached = chunk->born;
+	unsigned int i;
+
+	for (i = 0; i < dsm_chunk_word_pages(chunk) * DSM_PAGE_WORDS; i++) {
+		u64 version = dsm_word_version(READ_ONCE(*dsm_chunk_word(chunk, i)));
+
+		if (chunk->kind != DSM_CHUNK_SMALL || version <= limit)
+			reached = max(reached, version);
+	}
+	return reached;
+}
+
 /**
  * dsm_chunks_release() - give a hidden region's chunks back
  * @region: hidden, and no peer holds a key of it any more
@@ -278,15 +299,11 @@ void dsm_chunks_release(struct dsm_region *region)
 	struct dsm_node *node = region->node;
 	struct dsm_chunks *chunks = &node->chunks;
 	struct dsm_chunk *chunk, *next;
-	unsigned int i;
 
 	mutex_lock(&chunks->lock);
 	list_for_each_entry_safe(chunk, next, &region->chunks, list) {
-		u64 floor = chunks->floor[chunk->index];
-
-		for (i = 0; i < dsm_chunk_word_pages(chunk) * DSM_PAGE_WORDS; i++)
-			floor = max(floor, dsm_word_version(*dsm_chunk_word(chunk, i)));
-		chunks->floor[chunk->index] = floor;
+		chunks->floor[chunk->index] = max(chunks->floor[chunk->index],
+						  dsm_chunk_reached(chunk));
 		list_del(&chunk->list);
 		xa_erase(&chunks->table, chunk->index);
 		clear_bit(chunk->index, chunks->busy);

@@ -31,19 +31,20 @@
  *	EPERM		the file was attached by another process, or the call
  *			is for the owner or the administrator
  *	EACCES		the region's mode, or how the file was opened, does not
- *			allow this
+ *			allow this; the object is of another region
  *	ENOENT		no region, named handle or node of that name
  *	EEXIST		the name is taken
  *	EIDRM		the region was removed
  *	ERANGE		an address outside the range, or arithmetic that leaves it
- *	EXDEV		the address is not homed on this node, or belongs to
- *			another region
+ *	EXDEV		the address is not homed on this node, or not in memory of
+ *			the region there
  *	ESTALE		the handle does not name what is at its address now
  *	EROFS		the object is frozen
  *	EOWNERDEAD	its exclusive borrower died: the contents may be half written
  *	ENOSPC		the partition, or a table of the region, is full
  *	ENOMEM		no memory in this kernel
  *	EHOSTDOWN	the peer cannot be reached
+ *	EPROTO		the peer answered what makes no sense
  *	EKEYREJECTED	the peer does not know the cluster key
  *	ETIMEDOUT	the time limit passed
  *	EINTR		a signal came first.  A request to another node may have
