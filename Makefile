@@ -40,6 +40,8 @@ FIND_KERNEL = set -e; \
 	[ -n "$$kdir" ] || \
 		kdir=$$(tools/dsm-kernel $(KERNEL) | sed -n 's/^kdir=//p'); \
 	[ -n "$$kdir" ] || exit 1; \
+	[ -e "$$kdir/include/generated/utsrelease.h" ] || \
+		{ echo "$$kdir: no kernel headers; install linux-headers-..." >&2; exit 1; }; \
 	release=$$(sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
 		"$$kdir/include/generated/utsrelease.h")
 

@@ -233,6 +233,11 @@ cluster test
 key $key
 node 1 addr 10.77.0.1 memory 12Q
 END
+file "memory in parts of a chunk" 3 <<END
+cluster test
+key $key
+node 1 addr 10.77.0.1 memory 63M
+END
 file "node without an address" 3 <<END
 cluster test
 key $key

@@ -129,6 +129,17 @@ static int parse_addr(struct parser *p, struct cluster_node *node)
 	return 0;
 }
 
+/* Partitions grow by chunks. */
+static int parse_memory(struct parser *p, struct cluster_node *node)
+{
+	if (number_word(p, "memory", true, UINT64_MAX, &node->memory))
+		return -1;
+	if (node->memory % DSM_CHUNK_SIZE)
+		return parse_error(p, "memory must be a multiple of %lu MiB",
+				   DSM_CHUNK_SIZE >> 20);
+	return 0;
+}
+
 static int parse_node_word(struct parser *p, struct cluster_node *node,
 			   const char *word)
 {
@@ -137,7 +148,7 @@ static int parse_node_word(struct parser *p, struct cluster_node *node,
 	if (!strcmp(word, "port"))
 		return number_word(p, word, false, UINT16_MAX, &node->port);
 	if (!strcmp(word, "memory"))
-		return number_word(p, word, true, UINT64_MAX, &node->memory);
+		return parse_memory(p, node);
 	if (!strcmp(word, "cache"))
 		return number_word(p, word, true, UINT64_MAX, &node->cache);
 	return parse_error(p, "unknown word '%s' for a node", word);
