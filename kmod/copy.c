@@ -187,6 +187,9 @@ static void dsm_copy_kill(struct dsm_copy *copy)
 {
 	struct dsm_region *region = copy->region;
 	struct dsm_node *node = region->node;
+	/* One that nothing was fetched into yet has its value from the last one. */
+	bool keep = copy->born && (dsm_copy_test(copy, DSM_COPY_SMALL) ||
+				   !dsm_copy_test(copy, DSM_COPY_PRESENT));
 
 	set_bit(DSM_COPY_DEAD, &copy->flags);
 	dsm_shadow_detach(copy);
@@ -198,7 +201,7 @@ static void dsm_copy_kill(struct dsm_copy *copy)
 	dsm_stat_add(node->stat, DSM_COUNTER_GAUGE_COPIES, -1);
 	dsm_stat_add(region->stat, DSM_COUNTER_GAUGE_COPIES, -1);
 	/* Last: once the copy cannot be found the region may end. */
-	if (dsm_copy_test(copy, DSM_COPY_SMALL) && !READ_ONCE(region->gone))
+	if (keep && !READ_ONCE(region->gone))
 		xa_store(&region->copies, copy->pgoff, xa_mk_value(copy->born), 0);
 	else
 		xa_erase(&region->copies, copy->pgoff);
