@@ -18,5 +18,5 @@ if ! module_load || ! cluster_up 1 2 3 4; then
 	echo "Bail out! the cluster does not come up"
 	exit 1
 fi
-# shellcheck disable=SC2086 # several words
-exec "$HERE/litmus" ${LITMUS-}
+! is_debug_kernel || export ROUNDS=200
+exec "$HERE/litmus"
