@@ -20,7 +20,6 @@ enum { DSM_HUGE_ORDER = DSM_CHUNK_SHIFT - PAGE_SHIFT };
 
 #define DSM_CLOCK_EPOCH_SECONDS	1735689600LL	/* 2025-01-01 */
 #define DSM_CLOCK_UNIT_NS	32
-#define DSM_CLOCK_SLACK		BIT_ULL(32)	/* two minutes */
 
 /**
  * dsm_clock() - ledger time: a version above all that an earlier life reached
@@ -208,6 +207,7 @@ int dsm_chunk_populate(struct dsm_region *region, unsigned int index,
 	INIT_LIST_HEAD(&chunk->list);
 	born = max(chunks->floor[index] + 1, dsm_clock());
 	chunk->born = born;
+	chunk->since = ktime_get_ns();
 	err = dsm_chunk_alloc_words(chunk, born) ?: dsm_chunk_alloc_pages(chunk);
 	if (err)
 		goto put;
@@ -273,11 +273,13 @@ void dsm_chunks_hide(struct dsm_region *region)
 
 /*
  * The highest version in a chunk.  Processes write words of small objects: what no
- * version can have reached by now is none, and must not shut later regions out.
+ * word can have reached since the chunk was born is none, or they could drive the
+ * versions of later regions ahead.
  */
 static u64 dsm_chunk_reached(const struct dsm_chunk *chunk)
 {
-	u64 limit = max(chunk->born, dsm_clock()) + DSM_CLOCK_SLACK;
+	u64 limit = chunk->born + div_u64(ktime_get_ns() - chunk->since,
+					  DSM_CLOCK_UNIT_NS);
 	u64 reached = chunk->born;
 	unsigned int i;
 

@@ -43,6 +43,7 @@ struct dsm_slab {
  * @pages: payload
  * @huge: they are one order-9 page
  * @born: version at which its ledger began
+ * @since: when that was, ns
  * @kind: DSM_CHUNK_LARGE: one word a page; DSM_CHUNK_SMALL: one word a line
  * @ledger: pages of words, READ by peers.  Of small objects processes of the
  *	    region write them too: to the kernel they are hints
@@ -69,6 +70,7 @@ struct dsm_chunk {
 	struct page *pages[DSM_CHUNK_PAGES];
 	bool huge;
 	u64 born;
+	u64 since;
 	enum dsm_chunk_kind kind;
 	struct page *ledger[DSM_SMALL_WORD_PAGES];
 	struct page *claims[DSM_SMALL_WORD_PAGES];

@@ -590,13 +590,20 @@ void dsm_claims_stop(struct dsm_node *node)
 
 	if (!claims->wq)
 		return;
-	while (!xa_empty(&claims->table)) {
-		/* Who forgets one takes it out under the lock. */
+	for (;;) {
+		key = 0;
+		/* Who forgets one takes it out under the lock, and then puts it. */
 		xa_lock(&claims->table);
-		xa_for_each(&claims->table, key, c)
-			mod_delayed_work(claims->wq, &c->work, 0);
+		c = xa_find(&claims->table, &key, ULONG_MAX, XA_PRESENT);
+		if (c)
+			refcount_inc(&c->ref);
 		xa_unlock(&claims->table);
-		flush_workqueue(claims->wq);
+		if (!c)
+			break;
+		cancel_delayed_work_sync(&c->work);
+		if (xa_load(&claims->table, key) == c)
+			dsm_claim_forget(c);
+		dsm_claim_put(c);
 	}
 	destroy_workqueue(claims->wq);
 	claims->wq = NULL;
@@ -832,12 +839,21 @@ int dsm_claim_check(struct dsm_region *region, const struct dsm_ref *ref)
  * The request is begun, not awaited.  With a handle that owns nothing it has no
  * effect.
  *
- * Return: 0, -EBUSY, -EACCES, -EHOSTDOWN, -ENOMEM.
+ * Return: 0, -EBUSY, -EACCES, -EHOSTDOWN, -EINTR, -ENOMEM.
  */
 int dsm_claim_drop(struct dsm_region *region, const struct dsm_ref *ref)
 {
-	struct dsm_claim *c = dsm_claim_begin(region, ref);
+	struct dsm_node *node = region->node;
+	struct dsm_link *link = node->links[dsm_ref_home(node, ref)];
+	struct dsm_claim *c;
+	int err;
 
+	err = link ? dsm_link_wait(link, TASK_KILLABLE) : -EACCES;
+	if (err)
+		return err;
+	if (atomic_read(&node->claims.nr) > DSM_CLAIM_MAX)
+		return -EBUSY;
+	c = dsm_claim_begin(region, ref);
 	if (IS_ERR(c))
 		return PTR_ERR(c);
 	c->drop = true;
@@ -860,9 +876,10 @@ static void dsm_claim_own_done(struct dsm_op *op)
 
 /*
  * Compare-and-swap a claim of our own, by our device: the CPU's would not exclude
- * those of peers.  Returns whether it held @expect.
+ * those of peers.  Returns 1: it held @expect; 0: it did not, or was not asked;
+ * -EHOSTDOWN: nobody knows.
  */
-static bool dsm_claim_swap(struct dsm_chunk *chunk, unsigned int i, u64 expect, u64 want)
+static int dsm_claim_swap(struct dsm_chunk *chunk, unsigned int i, u64 expect, u64 want)
 {
 	struct dsm_node *node = chunk->node;
 	struct dsm_claim_own own = {
@@ -883,12 +900,12 @@ static bool dsm_claim_swap(struct dsm_chunk *chunk, unsigned int i, u64 expect, 
 		.swap = want,
 	};
 	struct dsm_session *s;
-	bool swapped = false;
+	int ret = 0;
 	u64 *found;
 
 	found = kmalloc(sizeof(*found), GFP_KERNEL);
 	if (!found)
-		return false;
+		return 0;
 	*found = DSM_NOT_WRITTEN;
 	sge.addr = ib_dma_map_single(node->device, found, sizeof(*found), DMA_FROM_DEVICE);
 	if (ib_dma_mapping_error(node->device, sge.addr))
@@ -900,13 +917,14 @@ static bool dsm_claim_swap(struct dsm_chunk *chunk, unsigned int i, u64 expect, 
 		goto unmap;
 	dsm_stat_add(node->stat, DSM_COUNTER_ATOMICS_OWN, 1);
 	wait_for_completion(&own.done);
-	swapped = !own.op.error;
+	ret = -EHOSTDOWN;
 unmap:
 	ib_dma_unmap_single(node->device, sge.addr, sizeof(*found), DMA_FROM_DEVICE);
-	swapped = swapped && *found == expect;
+	if (ret && !own.op.error && *found != DSM_NOT_WRITTEN)
+		ret = *found == expect;
 free:
 	kfree(found);
-	return swapped;
+	return ret;
 }
 
 /**
@@ -923,6 +941,7 @@ bool dsm_claim_reclaim(struct dsm_chunk *chunk, unsigned int i)
 	u64 v = dsm_word_version(word);
 	u64 freed = DSM_CLAIM(DSM_CLAIM_FREED, 0, v);
 	u64 excl = DSM_WORD(DSM_STATE_EXCL, dsm_word_lines(word), v);
+	int ret;
 
 	if (dsm_word_state(word) != DSM_STATE_LIVE &&
 	    dsm_word_state(word) != DSM_STATE_POISON)
@@ -931,9 +950,15 @@ bool dsm_claim_reclaim(struct dsm_chunk *chunk, unsigned int i)
 		return false;
 	if (!dsm_word_change(chunk, i, word, excl))
 		return false;
-	if (dsm_claim_swap(chunk, i, freed, 0))
+	ret = dsm_claim_swap(chunk, i, freed, 0);
+	/* FREED(v) is changed by us alone: if it is gone, that was us. */
+	if (ret < 0 && READ_ONCE(*dsm_chunk_claim(chunk, i)) != freed)
+		ret = 1;
+	if (ret > 0)
 		return true;
-	dsm_word_change(chunk, i, excl, word);
+	/* Where nobody knows it stays EXCL: never back to what can be taken again. */
+	if (!ret)
+		dsm_word_change(chunk, i, excl, word);
 	return false;
 }
 

@@ -17,6 +17,7 @@ enum {
 	DSM_CLAIM_MS = 4000,		/* a move is tried again for so long */
 	DSM_CLAIM_TRIES = 16,		/* to replace older claims, in one go */
 	DSM_CLAIM_AGAIN_MS = 200,	/* what nobody waits for, for ever */
+	DSM_CLAIM_MAX = 16384,		/* of those, in all */
 	DSM_CLAIM_BACKLOG = 1024,	/* of those; above that the caller waits */
 };
 

@@ -314,10 +314,14 @@ static struct dsm_copy *dsm_copy_add(struct dsm_region *region, pgoff_t pgoff,
 	}
 	old = xa_cmpxchg(&region->copies, pgoff, NULL, copy, GFP_KERNEL);
 	if (xa_is_value(old)) {
+		void *was = old;
+
 		copy->born = xa_to_value(old);
-		old = xa_cmpxchg(&region->copies, pgoff, old, copy, GFP_KERNEL);
-		if (xa_is_value(old))
+		old = xa_cmpxchg(&region->copies, pgoff, was, copy, GFP_KERNEL);
+		if (old == was)
 			old = NULL;
+		else if (!xa_is_err(old))
+			old = was;	/* not stored: look again */
 	}
 	if (old) {
 		dsm_region_fetch_end(region);
@@ -875,7 +879,7 @@ static void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last
 		if (xa_is_value(copy)) {
 			rcu_read_unlock();
 			if (READ_ONCE(region->gone))
-				xa_erase(&region->copies, pgoff);
+				xa_cmpxchg(&region->copies, pgoff, copy, NULL, 0);
 			if (pgoff++ == last)
 				break;
 			continue;

@@ -296,15 +296,19 @@ unlock:
 }
 
 /* Does another process of the region say that it holds an object? */
-static bool dsm_file_other(struct dsm_file *f, u64 addr)
+static bool dsm_file_other(struct dsm_file *f, u64 addr, unsigned int *patience)
 {
 	struct dsm_file *other;
 	bool held = false;
 
+	/* A list this long is nonsense: the words stay as they are. */
+	if (!*patience)
+		return true;
+	--*patience;
 	mutex_lock(&dsm_files_lock);
 	list_for_each_entry(other, &dsm_files, list)
 		if (other != f && READ_ONCE(other->region) == f->region)
-			held |= dsm_held_has(other, addr);
+			held |= dsm_held_has(other, addr, patience);
 	mutex_unlock(&dsm_files_lock);
 	return held;
 }
@@ -318,8 +322,12 @@ static bool dsm_file_other(struct dsm_file *f, u64 addr)
 void dsm_file_end(struct dsm_file *f)
 {
 	dsm_grants_end(&f->grants, f->region);
+	/* No chunk may be held for longer than its node has its device. */
+	if (!dsm_node_enter(f->region->node))
+		return;
 	dsm_held_end(f, dsm_file_other);
 	dsm_slabs_disown(f->region, f);
+	dsm_node_leave(f->region->node);
 }
 
 /* The region of an attached file, for the process that attached it. */

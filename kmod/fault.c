@@ -298,21 +298,22 @@ static vm_fault_t dsm_fault_remote(struct vm_fault *vmf, struct dsm_file *file,
 	down_read(&file->grants.lock);
 	want = dsm_grant_want(&file->grants, vmf->pgoff, &version) ? &version : NULL;
 	mapped = copy && dsm_fault_try(vmf, copy, want, &ret, &looked);
+	/* Its neighbours, too, are mapped under the lock. */
+	if (mapped)
+		ret = dsm_fault_present(vmf, copy, want, stream, ret);
 	up_read(&file->grants.lock);
 	if (!copy)
 		return dsm_fault_unlocked(vmf, region, NULL, want,
 					  dsm_fault_window(stream, vmf->pgoff));
-	if (mapped)
-		ret = dsm_fault_present(vmf, copy, want, stream, ret);
-	else if (vmf->flags & FAULT_FLAG_TRIED)
+	if (!mapped && vmf->flags & FAULT_FLAG_TRIED)
 		ret = looked ? dsm_fault_error(region, READ_ONCE(copy->err)) :
 			       VM_FAULT_NOPAGE;
-	else if (first)
+	else if (!mapped && first)
 		return dsm_fault_unlocked(vmf, region, copy, want,
 					  dsm_fault_window(stream, vmf->pgoff));
-	else if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+	else if (!mapped && vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		ret = VM_FAULT_RETRY;
-	else
+	else if (!mapped)
 		ret = dsm_fault_locked(vmf, copy, want,
 				       dsm_fault_window(stream, vmf->pgoff));
 	dsm_copy_put(copy);

@@ -260,6 +260,9 @@ static void dsm_pull_finish(struct dsm_pull *p, int err)
 	struct dsm_batch *batch = p->batch;
 
 	dsm_pull_unmap(p);
+	/* It succeeded, but did it come?  See dsm_read_mark(). */
+	if (!err && p->words->after == DSM_NOT_WRITTEN)
+		err = -EAGAIN;
 	if (!err && p->refill) {
 		copy->born = p->born;
 		set_bit(DSM_COPY_SMALL, &copy->flags);

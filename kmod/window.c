@@ -14,7 +14,8 @@
 #include "shadow.h"
 #include "window.h"
 
-enum { DSM_HELD_WAIT_MS = 100 };
+/* Waits for others, and questions to them, of one dead process. */
+enum { DSM_HELD_PATIENCE = 1024 };
 
 static vm_fault_t dsm_window_insert(struct vm_fault *vmf, struct page *page, bool write)
 {
@@ -173,12 +174,10 @@ int dsm_window_mmap(struct file *file, struct vm_area_struct *vma)
 /* ---- what a process holds ---- */
 
 /* Who is about to take an object, or to let it go, has done so in a moment. */
-static bool dsm_slot_holds(const u64 *slot, u64 addr)
+static bool dsm_slot_holds(const u64 *slot, u64 addr, unsigned int *patience)
 {
-	unsigned int ms;
-
 	/* It may need the CPU that we are on. */
-	for (ms = 0; READ_ONCE(*slot) == (addr | 1) && ms < DSM_HELD_WAIT_MS; ms++)
+	for (; READ_ONCE(*slot) == (addr | 1) && *patience; --*patience)
 		usleep_range(500, 1000);
 	return (READ_ONCE(*slot) & ~1ULL) == addr;
 }
@@ -187,20 +186,22 @@ static bool dsm_slot_holds(const u64 *slot, u64 addr)
  * dsm_held_has() - does a process say that it holds an object?
  * @file: its own
  * @addr: of the object
+ * @patience: waits that are left
  */
-bool dsm_held_has(const struct dsm_file *file, u64 addr)
+bool dsm_held_has(const struct dsm_file *file, u64 addr, unsigned int *patience)
 {
 	unsigned int i, k;
 
 	for (i = 0; i < DSM_HELD_PAGES; i++) {
 		const u64 *slots;
 
+		cond_resched();
 		if (!READ_ONCE(file->held[i]))
 			continue;
 		slots = page_address(file->held[i]);
 		for (k = 0; k < DSM_PAGE_WORDS; k++)
 			if ((READ_ONCE(slots[k]) & ~1ULL) == addr &&
-			    dsm_slot_holds(&slots[k], addr))
+			    dsm_slot_holds(&slots[k], addr, patience))
 				return true;
 	}
 	return false;
@@ -234,8 +235,8 @@ static struct dsm_chunk *dsm_held_chunk(struct dsm_region *region, u64 addr,
  * EXCL -> POISON, if nobody else has it.  The word is sampled before others are asked:
  * who takes the object after that takes another version.
  */
-static void dsm_held_poison(struct dsm_file *file, u64 slot,
-			    bool (*other)(struct dsm_file *file, u64 addr))
+static void dsm_held_poison(struct dsm_file *file, u64 slot, dsm_held_other *other,
+			    unsigned int *patience)
 {
 	u64 addr = slot & ~1ULL;
 	struct dsm_chunk *chunk;
@@ -246,7 +247,8 @@ static void dsm_held_poison(struct dsm_file *file, u64 slot,
 	if (!chunk)
 		return;
 	word = READ_ONCE(*dsm_chunk_word(chunk, line));
-	if (dsm_word_state(word) == DSM_STATE_EXCL && !(slot & 1 && other(file, addr)))
+	if (dsm_word_state(word) == DSM_STATE_EXCL &&
+	    !(slot & 1 && other(file, addr, patience)))
 		dsm_word_change(chunk, line, word,
 				DSM_WORD(DSM_STATE_POISON, dsm_word_lines(word),
 					 dsm_word_version(word)));
@@ -260,8 +262,9 @@ static void dsm_held_poison(struct dsm_file *file, u64 slot,
  *
  * Of what it was just about to take it may be another that has it.
  */
-void dsm_held_end(struct dsm_file *file, bool (*other)(struct dsm_file *file, u64 addr))
+void dsm_held_end(struct dsm_file *file, dsm_held_other *other)
 {
+	unsigned int patience = DSM_HELD_PATIENCE;
 	unsigned int i, k;
 
 	for (i = 0; i < DSM_HELD_PAGES; i++) {
@@ -274,7 +277,7 @@ void dsm_held_end(struct dsm_file *file, bool (*other)(struct dsm_file *file, u6
 			u64 slot = xchg(&slots[k], 0);
 
 			if (slot)
-				dsm_held_poison(file, slot, other);
+				dsm_held_poison(file, slot, other, &patience);
 		}
 	}
 }
