@@ -153,7 +153,8 @@ TEST_F(cache, content_is_right_and_the_limit_holds)
 
 TEST_F(cache, threads_that_evict_each_others_pages_see_right_content)
 {
-	EXPECT_EQ(0, worker_run(&self->reader, walk_in_threads));
+	ASSERT_EQ(0, worker_post(&self->reader, walk_in_threads));
+	EXPECT_EQ(0, worker_wait(&self->reader, 3 * WAIT_MS));
 	EXPECT_GE(limit(variant), self->walk->most_copies);
 }
 

@@ -240,7 +240,8 @@ static long map_while_faulting(struct dsm *dsm, void *arg)
 
 TEST_F(process, maps_and_unmaps_other_memory_while_faulting)
 {
-	EXPECT_EQ(0, worker_run(&self->reader, map_while_faulting));
+	ASSERT_EQ(0, worker_post(&self->reader, map_while_faulting));
+	EXPECT_EQ(0, worker_wait(&self->reader, 3 * WAIT_MS));
 }
 
 TEST_HARNESS_MAIN
