@@ -509,7 +509,8 @@ static bool dsm_claim_finish(struct dsm_claim *c)
 		};
 		int err = 0;
 
-		if (READ_ONCE(node->down) || READ_ONCE(c->region->gone) ||
+		/* Not node->down: it is set for a moment by a refused one, too. */
+		if (percpu_ref_is_dying(&node->users) || READ_ONCE(c->region->gone) ||
 		    !dsm_claim_same_life(c, &at))
 			return true;
 		if (c->drop)
@@ -518,7 +519,7 @@ static bool dsm_claim_finish(struct dsm_claim *c)
 			return err != -EAGAIN;
 		err = dsm_claim_post(c, &at, &step, false);
 		if (err)
-			return err != -EHOSTDOWN && err != -ENOMEM;
+			return err != -EHOSTDOWN && err != -ENOMEM && err != -EIO;
 		switch (dsm_claim_look(c, c->expect)) {
 		case DSM_FOUND_EXPECTED:
 			return true;
@@ -533,6 +534,9 @@ static bool dsm_claim_finish(struct dsm_claim *c)
 			break;
 		case DSM_FOUND_NOTHING:
 			break;
+		case DSM_FOUND_RIVAL:
+			/* It may put the object back. */
+			return !c->drop;
 		default:
 			return true;
 		}
@@ -962,6 +966,24 @@ bool dsm_claim_reclaim(struct dsm_chunk *chunk, unsigned int i)
 	return false;
 }
 
+/* Of a dead peer: tried again while our own device is not there for a moment. */
+static void dsm_claim_bury(struct dsm_chunk *chunk, unsigned int i, u64 claim)
+{
+	struct dsm_node *node = chunk->node;
+	u64 v = dsm_word_version(claim), want = 0;
+	unsigned int tries;
+
+	/* One for a version to come would lie in wait for it. */
+	if (dsm_word_version(READ_ONCE(*dsm_chunk_word(chunk, i))) == v)
+		want = DSM_CLAIM(DSM_CLAIM_FREED, 0, v);
+	for (tries = 0; tries < DSM_CLAIM_TRIES; tries++) {
+		dsm_claim_swap(chunk, i, claim, want);
+		if (READ_ONCE(*dsm_chunk_claim(chunk, i)) != claim ||
+		    dsm_link_wait(node->links[node->id], TASK_UNINTERRUPTIBLE))
+			break;
+	}
+}
+
 /**
  * dsm_claims_sweep() - a peer is dead: what it was moving is gone
  * @node: ours
@@ -981,17 +1003,9 @@ void dsm_claims_sweep(struct dsm_node *node, u32 peer)
 		for (i = 0; i < dsm_chunk_word_pages(chunk) * DSM_PAGE_WORDS; i++) {
 			u64 claim = READ_ONCE(*dsm_chunk_claim(chunk, i));
 
-			u64 v = dsm_word_version(claim);
-
-			if (dsm_claim_state(claim) != DSM_CLAIM_MOVING ||
-			    dsm_claim_node(claim) != peer)
-				continue;
-			/* One for a version to come would lie in wait for it. */
-			if (dsm_word_version(*dsm_chunk_word(chunk, i)) != v)
-				dsm_claim_swap(chunk, i, claim, 0);
-			else
-				dsm_claim_swap(chunk, i, claim,
-					       DSM_CLAIM(DSM_CLAIM_FREED, 0, v));
+			if (dsm_claim_state(claim) == DSM_CLAIM_MOVING &&
+			    dsm_claim_node(claim) == peer)
+				dsm_claim_bury(chunk, i, claim);
 		}
 		dsm_chunk_put(chunk);
 		cond_resched();
