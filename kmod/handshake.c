@@ -295,7 +295,7 @@ static int dsm_handshake_connect_data(struct dsm_link *link, struct dsm_session 
  * @s: new session
  *
  * Context: process; bounded by the connection manager's and the calls' time-outs.
- * Return: 0: the session can be used; or a negative errno.
+ * Return: 0: all but dsm_handshake_finish() is done; or a negative errno.
  */
 int dsm_handshake_connect(struct dsm_link *link, struct dsm_session *s)
 {
@@ -305,10 +305,19 @@ int dsm_handshake_connect(struct dsm_link *link, struct dsm_session *s)
 	err = dsm_handshake_connect_control(link, s);
 	for (i = 1; i < DSM_CONNS && !err; i++)
 		err = dsm_handshake_connect_data(link, s, i);
-	if (!err)
-		err = dsm_session_call(s, DSM_MSG_READY, NULL, 0, NULL,
-				       DSM_CALL_TIMEOUT_MS);
 	return err;
+}
+
+/**
+ * dsm_handshake_finish() - tell the passive side that the session can be used
+ * @s: connected; from here on the peer uses it
+ *
+ * Context: process.
+ * Return: 0: we may use it, too; or a negative errno.
+ */
+int dsm_handshake_finish(struct dsm_session *s)
+{
+	return dsm_session_call(s, DSM_MSG_READY, NULL, 0, NULL, DSM_CALL_TIMEOUT_MS);
 }
 
 /* ---- the passive side ---- */

@@ -12,6 +12,7 @@ struct rdma_cm_id;
 int dsm_handshake_connect(struct dsm_link *link, struct dsm_session *s);
 int dsm_handshake_accept(struct dsm_node *node, struct rdma_cm_id *id,
 			 const struct rdma_cm_event *event);
+int dsm_handshake_finish(struct dsm_session *s);
 void dsm_handshake_answer(struct dsm_session *s, int err);
 void dsm_handshake_request(struct dsm_session *s,
 			   const struct dsm_wire_message *message);

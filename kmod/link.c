@@ -349,44 +349,62 @@ static void dsm_link_reap(struct dsm_link *link, bool any)
 }
 
 /*
- * The session becomes the one in use.  The old one is gone before the peer's
- * new life is acted upon, so nothing of the old life can arrive after that.
+ * Before the peer is told that a session can be used: the old one is gone, and its
+ * life with it if this is another.  So nothing of the old life arrives after that, and
+ * what the new one does is not taken for the old one's.  @s stays pending.
  */
-static int dsm_link_adopt(struct dsm_link *link, struct dsm_session *s)
+static int dsm_link_prepare(struct dsm_link *link, struct dsm_session *s)
 {
 	u64 born = le64_to_cpu(s->hello.born);
-	int err = 0;
+	bool reborn = link->born && link->born != born;
 
 	dsm_link_reap(link, true);
 	/* Dead is dead: a fenced node returns in a new life alone. */
-	if (READ_ONCE(link->fenced) && link->born == born)
+	if (READ_ONCE(link->dead) == born)
 		return -EHOSTDOWN;
-	if (link->peer != link->node->id) {
-		bool reborn = link->born && link->born != born;
+	if (link->peer == link->node->id)
+		return 0;
+	WRITE_ONCE(link->born, born);
+	dsm_link_saw(link, born);
+	link->node->peer_up(link->node, link->peer, reborn);
+	return 0;
+}
 
-		link->born = born;
-		dsm_link_saw(link, born);
-		link->node->peer_up(link->node, link->peer, reborn);
-	}
+/* The pending session, prepared, becomes the one in use; unless a reset failed it. */
+static int dsm_link_adopt(struct dsm_link *link, struct dsm_session *s)
+{
+	int err = -EHOSTDOWN;
+
 	spin_lock_bh(&link->lock);
-	if (dsm_link_peer_epoch(s) < dsm_link_min_epoch(link)) {
-		err = -EHOSTDOWN;
+	if (test_bit(DSM_SESSION_FAILED, &s->flags) ||
+	    dsm_link_peer_epoch(s) < dsm_link_min_epoch(link))
 		goto unlock;
-	}
 	s->serial = ++link->serial;
-	if (!dsm_link_set_state(link, DSM_LINK_UP)) {
-		err = -EHOSTDOWN;
+	if (!dsm_link_set_state(link, DSM_LINK_UP))
 		goto unlock;
-	}
 	rcu_assign_pointer(link->session, s);
+	link->pending = NULL;
 	link->fenced = false;
 	link->refused = false;
 	link->backoff_ms = DSM_LINK_BACKOFF_MIN_MS;
+	err = 0;
 unlock:
 	spin_unlock_bh(&link->lock);
 	if (!err)
 		wake_up_all(&link->changed);
 	return err;
+}
+
+/* The pending session comes to nothing. */
+static void dsm_link_discard(struct dsm_link *link, struct dsm_session *s)
+{
+	spin_lock_bh(&link->lock);
+	link->pending = NULL;
+	link->closing = s;
+	if (link->state == DSM_LINK_CONNECTING)
+		dsm_link_set_state(link, DSM_LINK_DOWN);
+	spin_unlock_bh(&link->lock);
+	dsm_link_close(link, s);
 }
 
 static int dsm_link_connect(struct dsm_link *link)
@@ -404,21 +422,10 @@ static int dsm_link_connect(struct dsm_link *link)
 		dsm_link_set_state(link, DSM_LINK_CONNECTING);
 	link->pending = s;
 	spin_unlock_bh(&link->lock);
-	err = dsm_handshake_connect(link, s);
-	spin_lock_bh(&link->lock);
-	link->pending = NULL;
+	err = dsm_handshake_connect(link, s) ?: dsm_link_prepare(link, s) ?:
+	      dsm_handshake_finish(s) ?: dsm_link_adopt(link, s);
 	if (err)
-		link->closing = s;
-	spin_unlock_bh(&link->lock);
-	if (!err)
-		err = dsm_link_adopt(link, s);
-	if (!err)
-		return 0;
-	spin_lock_bh(&link->lock);
-	if (link->state == DSM_LINK_CONNECTING)
-		dsm_link_set_state(link, DSM_LINK_DOWN);
-	spin_unlock_bh(&link->lock);
-	dsm_link_close(link, s);
+		dsm_link_discard(link, s);
 	return err;
 }
 
@@ -438,14 +445,10 @@ static void dsm_link_settle_pending(struct dsm_link *link)
 			!test_bit(DSM_SESSION_FAILED, &s->flags) &&
 			link->state != DSM_LINK_CLOSED &&
 			dsm_session_established(s);
-		if (ready || test_bit(DSM_SESSION_FAILED, &s->flags) ||
-		    link->state == DSM_LINK_CLOSED ||
-		    time_after(jiffies, READ_ONCE(s->deadline))) {
-			link->pending = NULL;
-			link->closing = ready ? NULL : s;
-		} else {
+		if (!ready && !test_bit(DSM_SESSION_FAILED, &s->flags) &&
+		    link->state != DSM_LINK_CLOSED &&
+		    !time_after(jiffies, READ_ONCE(s->deadline)))
 			s = NULL;
-		}
 	}
 	spin_unlock_bh(&link->lock);
 	if (!s)
@@ -454,11 +457,11 @@ static void dsm_link_settle_pending(struct dsm_link *link)
 	    READ_ONCE(s->conn[0].established))
 		dsm_link_refuse(link, "it went away without a proof of the cluster key");
 	if (ready) {
-		err = dsm_link_adopt(link, s);
+		err = dsm_link_prepare(link, s) ?: dsm_link_adopt(link, s);
 		dsm_handshake_answer(s, err);
 	}
 	if (err)
-		dsm_link_close(link, s);
+		dsm_link_discard(link, s);
 }
 
 static void dsm_link_liveness(struct dsm_link *link)
@@ -607,6 +610,7 @@ void dsm_link_reset(struct dsm_link *link, bool fence)
 	spin_lock_bh(&link->lock);
 	if (fence) {
 		link->fenced = true;
+		WRITE_ONCE(link->dead, READ_ONCE(link->born));
 		dsm_link_set_state(link, DSM_LINK_FENCED);
 	}
 	s = rcu_dereference_protected(link->session, lockdep_is_held(&link->lock));

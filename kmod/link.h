@@ -32,13 +32,14 @@ enum dsm_link_state {
  * @node: that we are
  * @peer: the other's id
  * @active: we connect; else the peer does
- * @lock: protects @state, @fenced, @pending, @closing, @serial and @seen; taken
- *	  in softirq
+ * @lock: protects @state, @fenced, @dead, @pending, @closing, @serial and @seen;
+ *	  taken in softirq
  * @state: changed by dsm_link_set_state() alone
  * @lost: jiffies when it was last up, or was begun
  * @fenced: the peer is refused until it comes in a new life with a new epoch
+ * @dead: the life in which it was fenced, 0: none
  * @session: in use; readers under RCU, written by @work
- * @pending: being set up, by the peer or by @work
+ * @pending: being set up, by the peer or by @work, until it is @session or @closing
  * @closing: being closed by @work
  * @serial: of the last session
  * @born: life of the peer that it last showed, 0: none; written by @work
@@ -53,10 +54,11 @@ struct dsm_link {
 	struct dsm_node *node;
 	u32 peer;
 	bool active;
-	spinlock_t lock;	/* state, fenced, pending, closing, serial, seen */
+	spinlock_t lock;	/* state, fenced, dead, pending, closing, serial, seen */
 	enum dsm_link_state state;
 	unsigned long lost;
 	bool fenced;
+	u64 dead;
 	struct dsm_session __rcu *session;
 	struct dsm_session *pending;
 	struct dsm_session *closing;
