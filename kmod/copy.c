@@ -443,16 +443,16 @@ static void dsm_fetch_finish(struct dsm_fetch *f, int error)
 		int err = error ?: dsm_fetch_judge(f, i, &copy->word);
 
 		if (err) {
-			WRITE_ONCE(copy->err, dsm_copy_failure(err, f->awaited));
+			copy->err = dsm_copy_failure(err, f->awaited);
+			copy->tried = f->want;
 		} else {
 			fetched++;
 			copy->born = f->born;
 			copy->end = copy->pgoff == f->head ? f->end : 0;
-			if (f->small)
-				set_bit(DSM_COPY_SMALL, &copy->flags);
+			assign_bit(DSM_COPY_SMALL, &copy->flags, f->small);
 			set_bit(DSM_COPY_PRESENT, &copy->flags);
 		}
-		trace_dsm_fetched(region->node->id, copy->pgoff, copy->err);
+		trace_dsm_fetched(region->node->id, copy->pgoff, err);
 		dsm_copy_unlock(copy);
 		dsm_copy_put(copy);
 	}
@@ -593,7 +593,7 @@ static int dsm_fetch_plan(struct dsm_fetch *f, struct dsm_session *session,
  * @want: the version, or NULL
  * @wait: for room in the send queue; else -EAGAIN
  *
- * Return: 0 or a negative errno, which each copy's @err then holds too.
+ * Return: 0 or a negative errno.
  */
 static int dsm_copy_post(struct dsm_copy **copies, unsigned int nr,
 			 const struct dsm_want *want, bool wait)
@@ -632,10 +632,8 @@ static int dsm_copy_post(struct dsm_copy **copies, unsigned int nr,
 		goto unmap;
 	words = f->words_sge.length;
 	trace_dsm_fetch(node->id, home, first, nr, words);
-	for (i = 0; i < nr; i++) {
-		WRITE_ONCE(copies[i]->err, 0);
+	for (i = 0; i < nr; i++)
 		refcount_inc(&copies[i]->ref);
-	}
 	err = dsm_op_post(&f->op, dsm_session_data(session), wr, wait);
 	if (err) {
 		/* The session is put already; the copies get the error. */
@@ -656,7 +654,8 @@ end:
 	dsm_region_fetch_end(region);
 unlock:
 	for (i = 0; i < nr; i++) {
-		WRITE_ONCE(copies[i]->err, dsm_copy_failure(err, wait));
+		copies[i]->err = dsm_copy_failure(err, wait);
+		copies[i]->tried = want ? want->word : 0;
 		dsm_copy_unlock(copies[i]);
 	}
 	return err;
@@ -760,6 +759,23 @@ unsigned int dsm_copy_readahead(struct dsm_region *region, const struct dsm_want
 	return posted;
 }
 
+/* A fetch has ended: how, for who waited for it and wants @want? */
+static int dsm_copy_result(struct dsm_copy *copy, const struct dsm_want *want,
+			   unsigned int state)
+{
+	int err = -EAGAIN;
+
+	if (dsm_copy_lock(copy, state))
+		return -EINTR;
+	/* Another fetch, for another version, may have come in between. */
+	if (dsm_copy_is(copy, want))
+		err = 0;
+	else if (copy->tried == (want ? want->word : 0) && copy->err)
+		err = copy->err;
+	dsm_copy_unlock(copy);
+	return err;
+}
+
 /**
  * dsm_copy_fetch() - have a page here
  * @copy: that the caller has a reference to
@@ -774,7 +790,7 @@ unsigned int dsm_copy_readahead(struct dsm_region *region, const struct dsm_want
  * Context: process, without mmap_lock if that can be helped.
  * Return: 0: it was present; -EINTR (the fetch goes on), -EACCES (not frozen, or
  * not of this region), -ESTALE (the version is gone), -EHOSTDOWN, -EIDRM, -ENOMEM,
- * -EAGAIN (the copy was evicted).  @copy->err tells the same, but for -EINTR.
+ * -EAGAIN (the copy was evicted, or is wanted for something else).
  */
 int dsm_copy_fetch(struct dsm_copy *copy, const struct dsm_want *want,
 		   unsigned int state, pgoff_t ahead, unsigned int window)
@@ -811,24 +827,20 @@ int dsm_copy_fetch(struct dsm_copy *copy, const struct dsm_want *want,
 			/* Of a new chunk it is not known yet what is frozen. */
 			if (window && dsm_copy_readahead(region, want, ahead, window))
 				window = 0;
-			if (wait_on_bit(&copy->flags, DSM_COPY_LOCKED, state))
-				return -EINTR;
-			if (dsm_copy_test(copy, DSM_COPY_PRESENT)) {
+			err = dsm_copy_result(copy, want, state);
+			if (!err) {
 				dsm_stat_add(node->stat, DSM_COUNTER_FAULTS_FETCHED, 1);
 				dsm_stat_add(region->stat, DSM_COUNTER_FAULTS_FETCHED, 1);
 				if (window)
 					dsm_copy_readahead(region, want, ahead, window);
 				return 0;
 			}
-			err = READ_ONCE(copy->err);
 		}
-		if (err && err != -EHOSTDOWN)
+		if (err != -EHOSTDOWN)
 			return err;
 		if (time_after(jiffies, end))
 			return -EHOSTDOWN;
 		err = dsm_link_wait(link, state);
-		if (err == -EINTR)
-			WRITE_ONCE(copy->err, 0);
 		if (err)
 			return err;
 	}

@@ -27,7 +27,8 @@ enum {
  * @pgoff: page of the range
  * @flags: DSM_COPY_*; LOCKED protects @page's contents and the others but
  *	   REFERENCED and MARK
- * @err: why the last fetch failed; written under LOCKED or by who waited
+ * @err: why the last fetch failed; protected by LOCKED
+ * @tried: the word of the version that it was for, or 0; protected by LOCKED
  * @page: its memory
  * @word: of a page of a large object: the version of the object that it holds
  * @end: of the first page of an object that is not frozen: the page behind it
@@ -44,6 +45,7 @@ struct dsm_copy {
 	pgoff_t pgoff;
 	unsigned long flags;
 	int err;
+	u64 tried;
 	struct page *page;
 	u64 word;
 	pgoff_t end;

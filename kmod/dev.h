@@ -18,12 +18,15 @@ enum {
  * struct dsm_stream - where a thread's page faults seem to be going
  * @next: the page after the last one it got
  * @window: pages of the last readahead
+ * @failed: a page fault whose first pass failed: thread, page, errno
  *
- * Hints: written without a lock by whichever threads hash here.
+ * Written without a lock by whichever threads hash here: the first two are hints, and
+ * the last is lost if another fails at the same time.
  */
 struct dsm_stream {
 	pgoff_t next;
 	unsigned int window;
+	atomic64_t failed;
 };
 
 /**

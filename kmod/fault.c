@@ -23,6 +23,8 @@ enum {
 	DSM_WINDOW_MIN_PAGES = 8,
 	DSM_WINDOW_MAX_PAGES = 64,
 	DSM_AROUND_PAGES = 16,		/* present copies mapped with a fault's */
+	DSM_FAILED_ERRNO_BITS = 12,	/* of dsm_stream.failed, below the page's */
+	DSM_FAILED_PAGE_BITS = 30,	/* and the thread's */
 };
 
 static vm_fault_t dsm_fault_error(struct dsm_region *region, int err)
@@ -226,24 +228,52 @@ static unsigned int dsm_fault_window(struct dsm_stream *stream, pgoff_t pgoff)
 	return window;
 }
 
-/* First pass: fetch without the lock of the address space.  Puts @copy. */
-static vm_fault_t dsm_fault_unlocked(struct vm_fault *vmf, struct dsm_region *region,
-				     struct dsm_copy *copy, const struct dsm_want *want,
-				     unsigned int window)
+/* What this thread's fault on a page leaves in dsm_stream.failed, without the errno. */
+static u64 dsm_fault_key(pgoff_t pgoff)
 {
-	unsigned int state = dsm_fault_wait_state(vmf);
-	pgoff_t pgoff = vmf->pgoff;
+	u64 page = pgoff & GENMASK_ULL(DSM_FAILED_PAGE_BITS - 1, 0);
 
-	/* The mapping may be gone afterwards; the region is held. */
-	kref_get(&region->ref);
+	return ((u64)current->pid << DSM_FAILED_PAGE_BITS | page) <<
+	       DSM_FAILED_ERRNO_BITS;
+}
+
+/* How this thread's first pass failed, once; 0: it did not, or that is lost. */
+static int dsm_fault_failed(struct dsm_stream *stream, pgoff_t pgoff)
+{
+	u64 failed = atomic64_read(&stream->failed);
+	u64 err = failed - dsm_fault_key(pgoff);
+
+	if (err >> DSM_FAILED_ERRNO_BITS ||
+	    atomic64_cmpxchg(&stream->failed, failed, 0) != failed)
+		return 0;
+	return -(int)err;
+}
+
+/* First pass: fetch without the lock of the address space.  Puts @copy. */
+static vm_fault_t dsm_fault_unlocked(struct vm_fault *vmf, struct dsm_stream *stream,
+				     struct dsm_region *region, struct dsm_copy *copy,
+				     const struct dsm_want *want)
+{
+	unsigned int window = dsm_fault_window(stream, vmf->pgoff);
+	unsigned int state = dsm_fault_wait_state(vmf);
+	struct file *file = get_file(vmf->vma->vm_file);
+	pgoff_t pgoff = vmf->pgoff;
+	int err;
+
+	/* The mapping may be gone afterwards; the file is held, and it the region. */
 	release_fault_lock(vmf);
 	if (!copy)
 		copy = dsm_copy_make(region, pgoff, true);
-	if (!IS_ERR(copy)) {
-		dsm_copy_fetch(copy, want, state, pgoff + 1, window);
+	err = PTR_ERR_OR_ZERO(copy);
+	if (!err) {
+		err = dsm_copy_fetch(copy, want, state, pgoff + 1, window);
 		dsm_copy_put(copy);
 	}
-	dsm_region_put(region);
+	/* One of an earlier fault that was not done again is void. */
+	dsm_fault_failed(stream, pgoff);
+	if (err)
+		atomic64_set(&stream->failed, dsm_fault_key(pgoff) - err);
+	fput(file);
 	/* MAJOR makes the next pass a second one under the VMA's lock too. */
 	return VM_FAULT_RETRY | VM_FAULT_MAJOR;
 }
@@ -266,13 +296,14 @@ static vm_fault_t dsm_fault_locked(struct vm_fault *vmf, struct dsm_copy *copy,
 
 /* Map a copy that is present, under the lock of the grants. */
 static bool dsm_fault_try(struct vm_fault *vmf, struct dsm_copy *copy,
-			  const struct dsm_want *want, vm_fault_t *ret, bool *looked)
+			  const struct dsm_want *want, vm_fault_t *ret)
 {
 	/* A present copy is locked only for as long as it takes to map it. */
-	*looked = dsm_copy_trylock(copy) ||
-		  (dsm_copy_test(copy, DSM_COPY_PRESENT) &&
-		   !dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE));
-	return *looked && dsm_fault_map(vmf, copy, want, ret);
+	if (!dsm_copy_trylock(copy) &&
+	    (!dsm_copy_test(copy, DSM_COPY_PRESENT) ||
+	     dsm_copy_lock(copy, TASK_UNINTERRUPTIBLE)))
+		return false;
+	return dsm_fault_map(vmf, copy, want, ret);
 }
 
 static vm_fault_t dsm_fault_remote(struct vm_fault *vmf, struct dsm_file *file,
@@ -281,42 +312,39 @@ static vm_fault_t dsm_fault_remote(struct vm_fault *vmf, struct dsm_file *file,
 	struct dsm_stream *stream = &file->streams[hash_32(current->pid, DSM_STREAM_BITS)];
 	bool first = fault_flag_allow_retry_first(vmf->flags) &&
 		     !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT);
+	bool tried = vmf->flags & FAULT_FLAG_TRIED;
 	struct dsm_node *node = region->node;
 	const struct dsm_want *want;
 	struct dsm_want version;
 	struct dsm_copy *copy;
-	bool mapped, looked;
+	bool mapped;
 	vm_fault_t ret;
 
 	if (vmf->flags & FAULT_FLAG_WRITE || !node->links[dsm_home(node, vmf->pgoff)])
 		return dsm_fault_error(region, -EACCES);
 	copy = dsm_copy_find(region, vmf->pgoff);
-	if (!copy && !first)
+	if (!copy && !first && !tried)
 		copy = dsm_copy_make(region, vmf->pgoff, false);
 	if (IS_ERR(copy))
 		return dsm_fault_error(region, PTR_ERR(copy));
 	down_read(&file->grants.lock);
 	want = dsm_grant_want(&file->grants, vmf->pgoff, &version) ? &version : NULL;
-	mapped = copy && dsm_fault_try(vmf, copy, want, &ret, &looked);
+	mapped = copy && dsm_fault_try(vmf, copy, want, &ret);
 	/* Its neighbours, too, are mapped under the lock. */
 	if (mapped)
 		ret = dsm_fault_present(vmf, copy, want, stream, ret);
 	up_read(&file->grants.lock);
-	if (!copy)
-		return dsm_fault_unlocked(vmf, region, NULL, want,
-					  dsm_fault_window(stream, vmf->pgoff));
-	if (!mapped && vmf->flags & FAULT_FLAG_TRIED)
-		ret = looked ? dsm_fault_error(region, READ_ONCE(copy->err)) :
-			       VM_FAULT_NOPAGE;
-	else if (!mapped && first)
-		return dsm_fault_unlocked(vmf, region, copy, want,
-					  dsm_fault_window(stream, vmf->pgoff));
+	if (!mapped && first)
+		return dsm_fault_unlocked(vmf, stream, region, copy, want);
+	if (!mapped && tried)
+		ret = dsm_fault_error(region, dsm_fault_failed(stream, vmf->pgoff));
 	else if (!mapped && vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		ret = VM_FAULT_RETRY;
 	else if (!mapped)
 		ret = dsm_fault_locked(vmf, copy, want,
 				       dsm_fault_window(stream, vmf->pgoff));
-	dsm_copy_put(copy);
+	if (copy)
+		dsm_copy_put(copy);
 	return ret;
 }
 

@@ -106,6 +106,18 @@ static long publish(struct dsm *dsm, void *arg)
 	return dsm_publish(dsm, "name", &x->ref) ? -errno : 0;
 }
 
+/* How many pages of the object cannot be read. */
+static long count_signals(struct dsm *dsm, void *arg)
+{
+	const struct exchange *x = arg;
+	long n = 0;
+
+	(void)dsm;
+	for (size_t at = 0; at < x->ref.size; at += PAGE_BYTES)
+		n += probe_read((void *)(uintptr_t)(x->ref.addr + at)) != 0;
+	return n;
+}
+
 /* What the process may do with the object's pages, if that is the same for all. */
 enum access { NOTHING, READ, WRITE, MIXED };
 
@@ -572,6 +584,32 @@ TEST_F(grant,
 		pattern_fill(self->p, self->ref.size, 6);
 		ASSERT_EQ(0, dsm_return_mut(self->dsm, &self->ref));
 	}
+}
+
+/* Two processes of a node fetch the same pages in versions of their own. */
+TEST_F(grant, who_wants_another_version_gets_an_answer_of_his_own)
+{
+	const size_t pages = 64;
+	struct worker late;
+	struct exchange *x;
+
+	ASSERT_EQ(0, worker_start(&late, NODE_PEER, self->region, O_RDWR));
+	x = late.arg;
+	ASSERT_NE(NULL,
+		  dsm_alloc(self->dsm, pages * PAGE_BYTES, &self->far->ref));
+	ASSERT_EQ(0, dsm_return_mut(self->dsm, &self->far->ref));
+	x->ref = self->far->ref;
+	ASSERT_EQ(0, worker_run(&self->peer, borrow));
+	for (unsigned int i = 0; i < rounds(20); i++) {
+		ASSERT_NE(NULL, dsm_borrow_mut(self->dsm, &x->ref, 0));
+		ASSERT_EQ(0, dsm_return_mut(self->dsm, &x->ref));
+		ASSERT_EQ(0, worker_run(&late, borrow));
+		ASSERT_EQ(0, worker_post(&self->peer, count_signals));
+		EXPECT_EQ(0, worker_run(&late, count_signals));
+		EXPECT_EQ(pages, worker_wait(&self->peer, WAIT_MS));
+		ASSERT_EQ(0, worker_run(&late, give_back));
+	}
+	worker_stop(&late);
 }
 
 TEST_HARNESS_MAIN
