@@ -25,6 +25,9 @@
 
 enum { DSM_PULL_MS = 4000 };		/* a fetch is tried again for so long */
 
+/* Of shadows that had no copies at some time. */
+#define DSM_SHADOW_IDLE	XA_MARK_0
+
 /**
  * struct dsm_batch - fetches that one caller waits for
  * @left: under way, and the caller
@@ -87,6 +90,30 @@ static u64 *dsm_shadow_words(const struct dsm_copy *copy)
 	       (copy->pgoff & ((1 << DSM_WINDOW_SHIFT) - 1)) * DSM_PAGE_LINES;
 }
 
+static void dsm_shadow_free(struct dsm_region *region, unsigned long index,
+			    struct dsm_shadow *s)
+{
+	xa_erase(&region->shadows, index);
+	unmap_mapping_pages(region->mapping, DSM_LEDGER_PGOFF + index, 1, false);
+	atomic_long_dec(&region->node->copies.nr);
+	__free_page(s->page);
+	kfree(s);
+}
+
+/* Free the shadows that have no copies.  Under dsm_region.window. */
+static void dsm_shadows_reap(struct dsm_region *region)
+{
+	struct dsm_shadow *s;
+	unsigned long index;
+
+	xa_for_each_marked(&region->shadows, index, s, DSM_SHADOW_IDLE) {
+		if (atomic_read(&s->copies))
+			xa_clear_mark(&region->shadows, index, DSM_SHADOW_IDLE);
+		else
+			dsm_shadow_free(region, index, s);
+	}
+}
+
 /* Give a locked copy a place for its words.  Context: process, sleeps. */
 static int dsm_shadow_attach(struct dsm_copy *copy)
 {
@@ -121,6 +148,7 @@ static int dsm_shadow_attach(struct dsm_copy *copy)
 	}
 	if (s)
 		atomic_inc(&s->copies);
+	dsm_shadows_reap(region);
 	up_write(&region->window);
 	if (s != new) {
 		__free_page(new->page);
@@ -131,16 +159,6 @@ static int dsm_shadow_attach(struct dsm_copy *copy)
 attached:
 	copy->shadow = s;
 	return 0;
-}
-
-static void dsm_shadow_free(struct dsm_region *region, unsigned long index,
-			    struct dsm_shadow *s)
-{
-	xa_erase(&region->shadows, index);
-	unmap_mapping_pages(region->mapping, DSM_LEDGER_PGOFF + index, 1, false);
-	atomic_long_dec(&region->node->copies.nr);
-	__free_page(s->page);
-	kfree(s);
 }
 
 /**
@@ -160,12 +178,12 @@ void dsm_shadow_detach(struct dsm_copy *copy)
 	for (i = 0; i < DSM_PAGE_LINES; i++)
 		WRITE_ONCE(dsm_shadow_words(copy)[i], 0);
 	copy->shadow = NULL;
-	/* If the lock is taken it stays, for the next copy or the region's end. */
-	if (atomic_dec_and_test(&s->copies) && down_write_trylock(&region->window)) {
-		unsigned long index = dsm_shadow_index(copy);
-
-		if (xa_load(&region->shadows, index) == s && !atomic_read(&s->copies))
-			dsm_shadow_free(region, index, s);
+	if (!atomic_dec_and_test(&s->copies))
+		return;
+	xa_set_mark(&region->shadows, dsm_shadow_index(copy), DSM_SHADOW_IDLE);
+	/* If the lock is taken the next who gets it frees it. */
+	if (down_write_trylock(&region->window)) {
+		dsm_shadows_reap(region);
 		up_write(&region->window);
 	}
 }
