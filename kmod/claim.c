@@ -368,14 +368,15 @@ static int dsm_claim_post(struct dsm_claim *c, const struct dsm_claim_place *at,
 	far = dsm_dir_find(at->link, session, step->page / DSM_CHUNK_PAGES, region, true,
 			   &keys);
 	err = PTR_ERR_OR_ZERO(far);
-	if (!err && keys.kind != (at->large ? DSM_CHUNK_LARGE : DSM_CHUNK_SMALL))
-		err = -ESTALE;
 	if (err)
 		goto put;
+	err = -ESTALE;
+	if (keys.kind != (at->large ? DSM_CHUNK_LARGE : DSM_CHUNK_SMALL))
+		goto put_far;
 	h = dsm_haul_alloc(step->nr_pages, DIV_ROUND_UP(step->nr_pages, node->max_sge));
 	err = -ENOMEM;
 	if (!h)
-		goto put;
+		goto put_far;
 	err = dsm_haul_build(c, at, step, &keys, h, &first);
 	if (err)
 		goto unmap;
@@ -400,6 +401,8 @@ unmap:
 		err = -EHOSTDOWN;
 	}
 	kvfree(h);
+put_far:
+	dsm_far_put(far);
 put:
 	dsm_session_put(session);
 end:

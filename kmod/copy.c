@@ -44,7 +44,8 @@ static struct kmem_cache *dsm_copy_cache;
  * struct dsm_fetch - one READ of neighbouring pages, with ledger words if needed
  * @op: the requests
  * @region: of the pages; a fetch in it has begun
- * @far: the peer's chunk
+ * @far: the peer's chunk, in use
+ * @head_far: the same, of @head, if that is in another chunk
  * @want: word of the wanted version; 0: frozen pages, or small objects
  * @head: the first page of the wanted object
  * @end: the page behind it
@@ -68,6 +69,7 @@ struct dsm_fetch {
 	struct dsm_op op;
 	struct dsm_region *region;
 	struct dsm_far *far;
+	struct dsm_far *head_far;
 	u64 want;
 	pgoff_t head;
 	pgoff_t end;
@@ -423,6 +425,16 @@ static bool dsm_fetch_came(const struct dsm_fetch *f)
 					      f->words_mark));
 }
 
+static void dsm_fetch_free(struct dsm_fetch *f)
+{
+	if (f->far)
+		dsm_far_put(f->far);
+	if (f->head_far)
+		dsm_far_put(f->head_far);
+	kfree(f->words);
+	kfree(f);
+}
+
 /* The fetch is over: give every copy its result.  Context: any. */
 static void dsm_fetch_finish(struct dsm_fetch *f, int error)
 {
@@ -458,9 +470,8 @@ static void dsm_fetch_finish(struct dsm_fetch *f, int error)
 	}
 	dsm_stat_add(region->node->stat, DSM_COUNTER_PAGES_FETCHED, fetched);
 	dsm_stat_add(region->stat, DSM_COUNTER_PAGES_FETCHED, fetched);
-	kfree(f->words);
+	dsm_fetch_free(f);
 	dsm_region_fetch_end(region);
-	kfree(f);
 }
 
 static void dsm_fetch_done(struct dsm_op *op)
@@ -545,13 +556,15 @@ static int dsm_fetch_plan(struct dsm_fetch *f, struct dsm_session *session,
 	pgoff_t base = dsm_partition(node, home);
 	struct dsm_link *link = node->links[home];
 	struct dsm_far_keys keys, head;
+	struct dsm_far *far;
 	unsigned int i;
 	u64 word_addr;
 
-	f->far = dsm_dir_find(link, session, (pgoff - base) / DSM_CHUNK_PAGES, region,
-			      f->awaited, &keys);
-	if (IS_ERR(f->far))
-		return PTR_ERR(f->far);
+	far = dsm_dir_find(link, session, (pgoff - base) / DSM_CHUNK_PAGES, region,
+			   f->awaited, &keys);
+	if (IS_ERR(far))
+		return PTR_ERR(far);
+	f->far = far;
 	head = keys;
 	f->small = keys.kind == DSM_CHUNK_SMALL;
 	f->born = keys.born;
@@ -563,13 +576,12 @@ static int dsm_fetch_plan(struct dsm_fetch *f, struct dsm_session *session,
 				return -ESTALE;
 	} else if (want) {
 		if ((want->first ^ pgoff) / DSM_CHUNK_PAGES) {
-			struct dsm_far *far;
-
 			far = dsm_dir_find(link, session,
 					   (want->first - base) / DSM_CHUNK_PAGES,
 					   region, f->awaited, &head);
 			if (IS_ERR(far))
 				return PTR_ERR(far);
+			f->head_far = far;
 		}
 		f->want = want->word;
 		f->head = want->first;
@@ -646,8 +658,7 @@ static int dsm_copy_post(struct dsm_copy **copies, unsigned int nr,
 
 unmap:
 	dsm_fetch_unmap(f);
-	kfree(f->words);
-	kfree(f);
+	dsm_fetch_free(f);
 put:
 	dsm_session_put(session);
 end:
@@ -880,7 +891,15 @@ static void dsm_copy_lock_idle(struct dsm_copy *copy)
 	}
 }
 
-static void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last)
+/**
+ * dsm_copy_drop() - drop all copies of some pages
+ * @region: that they belong to
+ * @first: page of the range
+ * @last: the same; no fetch of one of them begins until this returns
+ *
+ * Context: process.
+ */
+void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last)
 {
 	struct dsm_copy *copy;
 	unsigned long pgoff = first;

@@ -108,6 +108,7 @@ unsigned int dsm_copy_readahead(struct dsm_region *region, const struct dsm_want
 
 bool dsm_copy_knows(struct dsm_region *region, const struct dsm_want *want);
 
+void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last);
 void dsm_copy_drop_region(struct dsm_region *region);
 void dsm_copy_drop_home(struct dsm_node *node, u32 home);
 

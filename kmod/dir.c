@@ -4,6 +4,7 @@
  * it, and what this node knows of its peers' chunks from having READ theirs.
  */
 #include <linux/slab.h>
+#include <linux/wait_bit.h>
 #include "dir.h"
 #include "node.h"
 
@@ -197,12 +198,11 @@ static void dsm_far_fill(struct dsm_link *link, struct dsm_far *far, u32 serial,
  * @wait: for the network, if the chunk is not known; else -EAGAIN
  * @keys: out: what it is, and where in this session
  *
- * Takes one round trip the first time in a session, none later.  The caller has
- * begun a fetch in the region (dsm_region_fetch_begin()), so that the keys it
- * finds are good until it ends the fetch.
+ * Takes one round trip the first time in a session, none later.  The keys are good
+ * until dsm_far_put().
  *
  * Context: process; sleeps.
- * Return: the chunk; it lives as long as the link.  ERR_PTR: -EACCES (none, or
+ * Return: the chunk, to be put.  ERR_PTR: -EACCES (none, or
  * another region's), -EHOSTDOWN, -ENOMEM, -EIO, -EAGAIN.
  */
 struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
@@ -239,26 +239,51 @@ struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
 	}
 	if (!err && (!far->valid || far->region != region->id))
 		err = -EACCES;
+	if (!err)
+		atomic_inc(&far->users);
 	*keys = far->keys;
 	mutex_unlock(&far->lock);
 	return err ? ERR_PTR(err) : far;
 }
 
 /**
- * dsm_dir_forget_region() - use no key of a region's chunks any more
- * @link: to the peer whose chunks they are
- * @region: its id; all fetches in it have ended
+ * dsm_far_put() - end the use of a chunk's keys
+ * @far: of dsm_dir_find()
+ *
+ * Context: any.
  */
-void dsm_dir_forget_region(struct dsm_link *link, u64 region)
+void dsm_far_put(struct dsm_far *far)
+{
+	if (!atomic_dec_and_test(&far->users))
+		return;
+	smp_mb__after_atomic();	/* pairs with the waiters' prepare_to_wait() */
+	wake_up_var(&far->users);
+}
+
+/**
+ * dsm_dir_revoke() - use no key of a peer's chunks any more
+ * @link: to the peer
+ * @region: id of the region whose chunks they are
+ * @first: chunk of its partition
+ * @nr: how many
+ *
+ * Context: process; until all that is under way with those keys has ended, as every
+ * request of a link does.
+ */
+void dsm_dir_revoke(struct dsm_link *link, u64 region, u32 first, u32 nr)
 {
 	struct dsm_far *far;
 	unsigned long index;
+	bool ours;
 
-	xa_for_each(&link->far, index, far) {
+	xa_for_each_range(&link->far, index, far, first, (unsigned long)first + nr - 1) {
 		mutex_lock(&far->lock);
-		if (far->region == region)
+		ours = far->region == region;
+		if (ours)
 			far->valid = false;
 		mutex_unlock(&far->lock);
+		if (ours)
+			wait_var_event(&far->users, !atomic_read(&far->users));
 	}
 }
 

@@ -47,7 +47,8 @@ struct dsm_far_keys {
 
 /**
  * struct dsm_far - a peer's chunk, as its directory entry said
- * @lock: protects all but @frozen; held while the entry is READ
+ * @lock: protects all but @users and @frozen; held while the entry is READ
+ * @users: who use keys of it now; rises under @lock
  * @serial: session that it was READ in; the keys are good for no other
  * @valid: there is a chunk
  * @region: that it belongs to
@@ -56,7 +57,8 @@ struct dsm_far_keys {
  *	    without @lock, cleared under it when no fetch is under way
  */
 struct dsm_far {
-	struct mutex lock;	/* all but frozen */
+	struct mutex lock;	/* all but users and frozen */
+	atomic_t users;
 	u32 serial;
 	bool valid;
 	u64 region;
@@ -73,7 +75,8 @@ void dsm_dir_write(struct dsm_node *node, unsigned int index,
 struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
 			     unsigned int index, const struct dsm_region *region,
 			     bool wait, struct dsm_far_keys *keys);
-void dsm_dir_forget_region(struct dsm_link *link, u64 region);
+void dsm_far_put(struct dsm_far *far);
+void dsm_dir_revoke(struct dsm_link *link, u64 region, u32 first, u32 nr);
 void dsm_dir_forget_peer(struct dsm_link *link);
 
 #endif /* DSM_DIR_H */

@@ -47,6 +47,7 @@ struct dsm_pull_words {
  * struct dsm_pull - the fetch of one object
  * @op: the requests
  * @copy: the page; a reference
+ * @far: its chunk, in use
  * @word: the wanted version
  * @line: of the page
  * @lines: of the object
@@ -63,6 +64,7 @@ struct dsm_pull_words {
 struct dsm_pull {
 	struct dsm_op op;
 	struct dsm_copy *copy;
+	struct dsm_far *far;
 	u64 word;
 	unsigned int line;
 	unsigned int lines;
@@ -259,6 +261,7 @@ static void dsm_pull_unmap(struct dsm_pull *p)
 static void dsm_pull_free(struct dsm_pull *p)
 {
 	dsm_copy_put(p->copy);
+	dsm_far_put(p->far);
 	kfree(p->buffer);
 	kfree(p->words);
 	kfree(p);
@@ -471,20 +474,22 @@ static int dsm_pull_post(struct dsm_region *region, const struct dsm_ref *ref,
 	far = dsm_dir_find(link, session, (pgoff - base) / DSM_CHUNK_PAGES, region, wait,
 			   &keys);
 	err = PTR_ERR_OR_ZERO(far);
-	if (!err && keys.kind != DSM_CHUNK_SMALL)
-		err = -ESTALE;
 	if (err)
 		goto put;
+	err = -ESTALE;
+	if (keys.kind != DSM_CHUNK_SMALL)
+		goto put_far;
 	err = -ENOMEM;
 	p = kzalloc(sizeof(*p), GFP_KERNEL);
 	if (!p)
-		goto put;
+		goto put_far;
 	p->copy = dsm_copy_make(region, pgoff, wait);
 	if (IS_ERR(p->copy)) {
 		err = PTR_ERR(p->copy);
 		kfree(p);
-		goto put;
+		goto put_far;
 	}
+	p->far = far;
 	p->op.done = dsm_pull_done;
 	p->word = ref->version;
 	p->line = (ref->addr % PAGE_SIZE) >> DSM_LINE_SHIFT;
@@ -515,6 +520,8 @@ static int dsm_pull_post(struct dsm_region *region, const struct dsm_ref *ref,
 	dsm_pull_count(region->stat, bytes);
 	return 0;
 
+put_far:
+	dsm_far_put(far);
 put:
 	dsm_session_put(session);
 end:

@@ -12,7 +12,7 @@
 
 enum {
 	DSM_WIRE_MAGIC = 0x324d5344,	/* "DSM2" */
-	DSM_WIRE_VERSION = 1,
+	DSM_WIRE_VERSION = 2,
 	DSM_WIRE_TOKEN_BYTES = 32,
 	DSM_WIRE_MESSAGE_BYTES = 256,
 	DSM_WIRE_SEGMENTS = 8,
@@ -80,7 +80,7 @@ enum dsm_wire_type {
 	DSM_MSG_REGION_REMOVE,	/* dsm_wire_region, by name */
 	DSM_MSG_REGION_NEXT,	/* dsm_wire_region, by cursor */
 	DSM_MSG_REGION_GONE,	/* dsm_wire_region, by id: stop using it */
-	DSM_MSG_REVOKE,		/* dsm_wire_region, by id: the sender's keys die */
+	DSM_MSG_REVOKE,		/* dsm_wire_revoke: the sender's keys die */
 	DSM_MSG_NAME_PUBLISH,	/* dsm_wire_name */
 	DSM_MSG_NAME_LOOKUP,	/* dsm_wire_name -> dsm_wire_name */
 	DSM_MSG_NAME_NEWS,	/* dsm_wire_region: a name you waited for may be there */
@@ -170,6 +170,20 @@ struct dsm_wire_name {
 static_assert(sizeof(struct dsm_wire_name) == 104);
 
 /**
+ * struct dsm_wire_revoke - let go of keys of the sender's chunks
+ * @region: id of the region that they belong to
+ * @first: chunk of the sender's partition
+ * @nr: how many chunks, those of other regions left alone; at least 1
+ */
+struct dsm_wire_revoke {
+	__le64 region;
+	__le32 first;
+	__le32 nr;
+};
+
+static_assert(sizeof(struct dsm_wire_revoke) == 16);
+
+/**
  * struct dsm_wire_alloc - allocate an object in the receiver's partition
  * @region: id of the region
  * @size: bytes
@@ -194,6 +208,7 @@ struct dsm_wire_message {
 		struct dsm_wire_hello hello;
 		struct dsm_wire_region region;
 		struct dsm_wire_name name;
+		struct dsm_wire_revoke revoke;
 		struct dsm_wire_alloc alloc;
 		__u8 bytes[DSM_WIRE_MESSAGE_BYTES - sizeof(struct dsm_wire_head)];
 	};

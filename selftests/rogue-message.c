@@ -58,6 +58,10 @@ static size_t payload_bytes(unsigned int type)
 	case DSM_MSG_NAME_PUBLISH:
 	case DSM_MSG_NAME_LOOKUP:
 		return sizeof(struct dsm_wire_name);
+	case DSM_MSG_REVOKE:
+		return sizeof(struct dsm_wire_revoke);
+	case DSM_MSG_ALLOC:
+		return sizeof(struct dsm_wire_alloc);
 	default:
 		return sizeof(struct dsm_wire_region);
 	}
@@ -190,6 +194,7 @@ struct question {
 	union {
 		struct dsm_wire_region region;
 		struct dsm_wire_name named;
+		struct dsm_wire_revoke revoke;
 		unsigned char bytes[sizeof(struct dsm_wire_region)];
 	};
 };
@@ -234,11 +239,11 @@ static const struct question questions[] = {
 	  ENOENT,
 	  { .region = { .cursor = ~0 } } },
 	{ "no region is gone", DSM_MSG_REGION_GONE, 0, {} },
-	{ "no region is revoked", DSM_MSG_REVOKE, 0, {} },
-	{ "what is gone is not ours",
+	{ "no region is revoked", DSM_MSG_REVOKE, 0, { .revoke = { .nr = 1 } } },
+	{ "what is revoked is not known",
 	  DSM_MSG_REVOKE,
 	  0,
-	  { .region = { .id = NO_REGION } } },
+	  { .revoke = { .region = NO_REGION, .first = 3, .nr = 5 } } },
 	{ "news of no region",
 	  DSM_MSG_NAME_NEWS,
 	  0,
@@ -303,7 +308,7 @@ TEST_F(message, absurd_questions)
 	for (size_t i = 0; i < ARRAY_SIZE(questions); i++) {
 		const struct question *q = &questions[i];
 		int result = session_call(&self->s, q->type, q->bytes,
-					  sizeof(q->bytes), NULL);
+					  payload_bytes(q->type), NULL);
 
 		EXPECT_EQ(-q->error, result < 0 ? result : 0)
 		{
@@ -311,6 +316,58 @@ TEST_F(message, absurd_questions)
 		}
 	}
 	EXPECT_TRUE(is_served(&self->s));
+}
+
+static long allocate(struct dsm *dsm, void *arg)
+{
+	struct dsm_ref *ref = arg;
+
+	if (!dsm_alloc(dsm, 64, ref) || dsm_return_mut(dsm, ref))
+		return -errno;
+	return 0;
+}
+
+/* Of chunks that are the sender's alone, and no end of the region. */
+TEST_F(message, revoked_keys)
+{
+	static const struct dsm_wire_revoke good[] = {
+		{ .nr = 1 },
+		{ .nr = 4096 * 64 },
+		{ .first = 4096 * 64 - 1, .nr = 1 },
+	};
+	static const struct dsm_wire_revoke bad[] = {
+		{ .nr = 0 },
+		{ .first = 1, .nr = 4096 * 64 },
+		{ .first = ~0U, .nr = 2 },
+		{ .first = 4096 * 64, .nr = 1 },
+		{ .nr = ~0U },
+	};
+	struct worker w;
+
+	ASSERT_EQ(0, worker_start(&w, VICTIM, shared_region(), O_RDWR));
+	ASSERT_EQ(0, session_up(&self->s, ROGUE_LOW, VICTIM, &self->directory));
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		struct dsm_wire_revoke revoke = good[i];
+
+		revoke.region = self->region;
+		EXPECT_EQ(0, session_call(&self->s, DSM_MSG_REVOKE, &revoke,
+					  sizeof(revoke), NULL));
+	}
+	EXPECT_EQ(0, worker_run(&w, allocate));
+	worker_stop(&w);
+	session_close(&self->s);
+	EXPECT_TRUE(link_becomes(VICTIM, ROGUE_LOW, "down", PROOF_MS));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct dsm_wire_revoke revoke = bad[i];
+
+		revoke.region = self->region;
+		ASSERT_EQ(0, session_trusted(&self->s, ROGUE_LOW, VICTIM));
+		EXPECT_GT(0, session_call(&self->s, DSM_MSG_REVOKE, &revoke,
+					  sizeof(revoke), NULL));
+		EXPECT_TRUE(conn_is_closed(&self->s.conn[0], PROOF_MS));
+		session_close(&self->s);
+	}
+	EXPECT_EQ(ARRAY_SIZE(bad), refused(&self->victim));
 }
 
 TEST_F(message, names_without_an_end)
