@@ -40,6 +40,7 @@ int dsm_chunks_alloc(struct dsm_node *node, unsigned int nr)
 
 	mutex_init(&chunks->lock);
 	xa_init(&chunks->table);
+	init_waitqueue_head(&chunks->changed);
 	chunks->nr = nr;
 	chunks->busy = bitmap_zalloc(nr, GFP_KERNEL);
 	chunks->floor = kvcalloc(nr, sizeof(*chunks->floor), GFP_KERNEL);
@@ -247,28 +248,74 @@ put:
 
 /* ---- giving chunks back ---- */
 
+static void dsm_chunk_mark_dead(struct dsm_chunk *chunk)
+{
+	down_write(&chunk->lock);
+	chunk->dead = true;
+	up_write(&chunk->lock);
+	chunk->node->chunks.leaving++;
+}
+
+static void dsm_chunk_unlist(struct dsm_chunk *chunk)
+{
+	static const struct dsm_wire_chunk none;
+
+	dsm_dir_write(chunk->node, chunk->index, &none);
+}
+
 /**
  * dsm_chunks_hide() - a region has ended: nothing of its chunks may be used
  * @region: gone, so nothing new is populated
  *
- * Afterwards no process of this node maps any of it and the directory no longer
- * names it.  Peers may still READ it.
+ * Afterwards no process of this node maps any of it.  Peers may still READ it.
  */
 void dsm_chunks_hide(struct dsm_region *region)
 {
 	struct dsm_chunks *chunks = &region->node->chunks;
-	static const struct dsm_wire_chunk none;
 	struct dsm_chunk *chunk;
 
 	mutex_lock(&chunks->lock);
-	list_for_each_entry(chunk, &region->chunks, list) {
-		down_write(&chunk->lock);
-		chunk->dead = true;
-		up_write(&chunk->lock);
-		dsm_dir_write(region->node, chunk->index, &none);
-	}
+	list_for_each_entry(chunk, &region->chunks, list)
+		dsm_chunk_mark_dead(chunk);
 	unmap_mapping_pages(region->mapping, 0, 0, false);
 	mutex_unlock(&chunks->lock);
+}
+
+/**
+ * dsm_chunks_unlist() - the directory names a region's chunks no more
+ * @region: hidden
+ */
+void dsm_chunks_unlist(struct dsm_region *region)
+{
+	struct dsm_chunks *chunks = &region->node->chunks;
+	struct dsm_chunk *chunk;
+
+	mutex_lock(&chunks->lock);
+	list_for_each_entry(chunk, &region->chunks, list)
+		dsm_chunk_unlist(chunk);
+	mutex_unlock(&chunks->lock);
+}
+
+/**
+ * dsm_chunk_hide() - a chunk of a region that goes on is given back
+ * @chunk: nothing is in it
+ * @hidden: list that it goes to
+ *
+ * Nothing maps it and nothing names it any more.  Context: under dsm_chunks.lock.
+ */
+void dsm_chunk_hide(struct dsm_chunk *chunk, struct list_head *hidden)
+{
+	struct dsm_node *node = chunk->node;
+	pgoff_t first = dsm_partition(node, node->id) +
+			(pgoff_t)chunk->index * DSM_CHUNK_PAGES;
+
+	lockdep_assert_held(&node->chunks.lock);
+	dsm_chunk_mark_dead(chunk);
+	dsm_chunk_unlist(chunk);
+	unmap_mapping_pages(chunk->region->mapping, first, DSM_CHUNK_PAGES, false);
+	if (chunk->kind == DSM_CHUNK_SMALL)
+		dsm_region_window_changed(chunk->region, first, DSM_CHUNK_PAGES);
+	list_move_tail(&chunk->list, hidden);
 }
 
 /*
@@ -293,17 +340,19 @@ static u64 dsm_chunk_reached(const struct dsm_chunk *chunk)
 }
 
 /**
- * dsm_chunks_release() - give a hidden region's chunks back
- * @region: hidden, and no peer holds a key of it any more
+ * dsm_chunks_release() - give hidden chunks back
+ * @node: ours
+ * @hidden: the chunks, of which no peer holds a key any more
  */
-void dsm_chunks_release(struct dsm_region *region)
+void dsm_chunks_release(struct dsm_node *node, struct list_head *hidden)
 {
-	struct dsm_node *node = region->node;
 	struct dsm_chunks *chunks = &node->chunks;
 	struct dsm_chunk *chunk, *next;
 
 	mutex_lock(&chunks->lock);
-	list_for_each_entry_safe(chunk, next, &region->chunks, list) {
+	list_for_each_entry_safe(chunk, next, hidden, list) {
+		struct dsm_region *region = chunk->region;
+
 		chunks->floor[chunk->index] = max(chunks->floor[chunk->index],
 						  dsm_chunk_reached(chunk));
 		list_del(&chunk->list);
@@ -315,6 +364,9 @@ void dsm_chunks_release(struct dsm_region *region)
 		dsm_stat_add(region->stat, DSM_COUNTER_GAUGE_CHUNKS, -1);
 		trace_dsm_chunk(node->id, chunk->index, region->id, false);
 		dsm_chunk_put(chunk);
+		chunks->leaving--;
+		WRITE_ONCE(chunks->released, chunks->released + 1);
 	}
 	mutex_unlock(&chunks->lock);
+	wake_up_all(&chunks->changed);
 }

@@ -6,6 +6,7 @@
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
+#include <linux/wait.h>
 #include "dir.h"
 #include "mr.h"
 
@@ -57,7 +58,7 @@ struct dsm_slab {
  * @payload_mr: registration of @pages
  * @ledger_mr: of @ledger
  * @claims_mr: of @claims
- * @list: of the region's chunks; protected by dsm_chunks.lock
+ * @list: of the region's chunks, or of hidden ones; protected by dsm_chunks.lock
  */
 struct dsm_chunk {
 	refcount_t ref;
@@ -92,6 +93,9 @@ struct dsm_chunk {
  * @busy: bit by chunk: populated
  * @floor: by chunk: the highest version that its earlier ledgers reached
  * @table: by chunk; readers under RCU
+ * @leaving: chunks that are hidden, not yet given back; written under @lock
+ * @released: chunks that were given back, ever; written under @lock
+ * @changed: woken when that grows
  */
 struct dsm_chunks {
 	struct mutex lock;	/* all allocation */
@@ -99,6 +103,9 @@ struct dsm_chunks {
 	unsigned long *busy;
 	u64 *floor;
 	struct xarray table;
+	unsigned int leaving;
+	unsigned long released;
+	wait_queue_head_t changed;
 };
 
 u64 dsm_clock(void);
@@ -111,7 +118,9 @@ void dsm_chunk_put(struct dsm_chunk *chunk);
 int dsm_chunk_populate(struct dsm_region *region, unsigned int index,
 		       enum dsm_chunk_kind kind);
 void dsm_chunks_hide(struct dsm_region *region);
-void dsm_chunks_release(struct dsm_region *region);
+void dsm_chunks_unlist(struct dsm_region *region);
+void dsm_chunk_hide(struct dsm_chunk *chunk, struct list_head *hidden);
+void dsm_chunks_release(struct dsm_node *node, struct list_head *hidden);
 
 static inline unsigned int dsm_word_state(u64 word)
 {

@@ -420,7 +420,7 @@ static int dsm_ioc_slab(struct file *file, union dsm_args *args)
 {
 	struct dsm_file *f = file->private_data;
 
-	return dsm_slab_get(f->region, f, args->slab.lines, &args->slab.addr);
+	return dsm_room_slab(f->region, f, args->slab.lines, &args->slab.addr);
 }
 
 static int dsm_ioc_fetch(struct file *file, union dsm_args *args)

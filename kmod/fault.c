@@ -113,7 +113,7 @@ static vm_fault_t dsm_fault_local(struct vm_fault *vmf, struct dsm_file *file,
 	down_read(&file->grants.lock);
 	down_read(&chunk->lock);
 	if (chunk->dead) {
-		ret = dsm_fault_error(region, -EIDRM);
+		ret = dsm_fault_error(region, READ_ONCE(region->gone) ? -EIDRM : -EACCES);
 	} else if (dsm_fault_prot(vmf, file, chunk, index, &prot)) {
 		ret = dsm_fault_insert(vma, vmf->address, region, chunk->pages[index],
 				       prot);

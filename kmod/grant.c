@@ -18,6 +18,7 @@
 #include "grant.h"
 #include "node.h"
 #include "object.h"
+#include "room.h"
 
 void dsm_grants_init(struct dsm_grants *grants)
 {
@@ -138,7 +139,7 @@ static void dsm_grant_zap(struct dsm_region *region, const struct dsm_ref *ref)
  * @region: to allocate in
  * @ref: in: size; out: the handle
  *
- * Return: as dsm_object_alloc().
+ * Return: as dsm_room_object().
  */
 int dsm_grant_alloc(struct dsm_grants *grants, struct dsm_region *region,
 		    struct dsm_ref *ref)
@@ -148,7 +149,7 @@ int dsm_grant_alloc(struct dsm_grants *grants, struct dsm_region *region,
 
 	if (!grant)
 		return -ENOMEM;
-	err = dsm_object_alloc(region, ref);
+	err = dsm_room_object(region, ref, 0);
 	if (err) {
 		kfree(grant);
 		return err;
@@ -194,7 +195,7 @@ static int dsm_grant_move(struct dsm_region *region, struct dsm_ref *ref,
 	struct dsm_claim *claim;
 	int err;
 
-	err = dsm_object_alloc(region, &to);
+	err = dsm_room_object(region, &to, 0);
 	if (err)
 		return err;
 	if (!(flags & DSM_BORROW_DISCARD)) {

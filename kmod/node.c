@@ -13,6 +13,8 @@
 enum {
 	DSM_SELF_LINK_MS = 5000,	/* a node's link to itself must be up by then */
 	DSM_RECHECK_MS = 200,
+	DSM_ALLOC_MS = 2000,		/* one call's share of an allocation for a peer */
+	DSM_ALLOC_TRIES = 60,
 	DSM_LISTEN_BACKLOG = 4 * DSM_MAX_NODES,
 };
 
@@ -79,19 +81,40 @@ u64 dsm_node_local(void)
 
 /* ---- the end of a region ---- */
 
-static void dsm_node_release_work(struct work_struct *work)
+/**
+ * dsm_node_revoke() - have peers let go of keys of our chunks
+ * @node: ours
+ * @region: id of the region that they belong to
+ * @first: of the chunks, which the directory names no more
+ * @nr: how many
+ *
+ * Who does not answer loses its queue pairs.  Context: process, not a message's
+ * handler; as long as two calls take at the most.
+ */
+void dsm_node_revoke(struct dsm_node *node, u64 region, u32 first, u32 nr)
 {
-	struct dsm_region *region = container_of(work, struct dsm_region, release);
-	struct dsm_wire_region wire = { .id = cpu_to_le64(region->id) };
+	struct dsm_wire_revoke wire = {
+		.region = cpu_to_le64(region),
+		.first = cpu_to_le32(first),
+		.nr = cpu_to_le32(nr),
+	};
 	DECLARE_BITMAP(silent, DSM_MAX_NODES) = {};
-	struct dsm_node *node = region->node;
 	unsigned int i;
 
-	/* Peers let go of our keys; who does not answer loses its queue pairs. */
 	dsm_link_call_all(node, DSM_MSG_REVOKE, &wire, sizeof(wire), silent);
 	for_each_set_bit(i, silent, DSM_MAX_NODES)
 		dsm_link_reset(node->links[i], false);
-	dsm_chunks_release(region);
+}
+
+static void dsm_node_release_work(struct work_struct *work)
+{
+	struct dsm_region *region = container_of(work, struct dsm_region, release);
+
+	/* First all know that it has ended: to them it is gone, not of somebody else. */
+	dsm_node_revoke(region->node, region->id, 0, DSM_DIR_MAX_ENTRIES);
+	dsm_chunks_unlist(region);
+	dsm_node_revoke(region->node, region->id, 0, DSM_DIR_MAX_ENTRIES);
+	dsm_chunks_release(region->node, &region->chunks);
 	dsm_region_put(region);
 }
 
@@ -110,7 +133,8 @@ static void dsm_node_end_region(struct dsm_node *node, struct dsm_region *region
 	dsm_copy_drop_region(region);
 	for (i = 0; i < DSM_MAX_NODES; i++)
 		if (node->links[i])
-			dsm_dir_forget_region(node->links[i], region->id);
+			dsm_dir_revoke(node->links[i], region->id, 0,
+				       DSM_DIR_MAX_ENTRIES);
 	dsm_chunks_hide(region);
 	region->ended = true;
 	kref_get(&region->ref);
@@ -118,6 +142,47 @@ static void dsm_node_end_region(struct dsm_node *node, struct dsm_region *region
 	dsm_region_forget(region);
 unlock:
 	mutex_unlock(&region->ending);
+}
+
+/* Ask whether a region still exists. */
+static void dsm_node_recheck(struct dsm_node *node, struct dsm_region *region)
+{
+	struct dsm_wire_region in = { .id = cpu_to_le64(region->id) };
+	struct dsm_wire_region out;
+
+	/* A registrar in a new life knows nothing of it: that is no removal. */
+	if (region->registrar != node->id &&
+	    region->registrar_born != READ_ONCE(node->links[region->registrar]->born))
+		return;
+	if (dsm_registrar_ask_region(node, region->registrar, DSM_MSG_REGION_CHECK, &in,
+				     &out) == -ENOENT)
+		dsm_node_end_region(node, region);
+}
+
+/* Keys of a peer's chunks die.  Returns whether the message makes sense. */
+static bool dsm_node_revoked(struct dsm_node *node, u32 peer,
+			     const struct dsm_wire_revoke *in)
+{
+	u32 first = le32_to_cpu(in->first), nr = le32_to_cpu(in->nr);
+	u64 id = le64_to_cpu(in->region);
+	struct dsm_region *region;
+	pgoff_t from, to;
+
+	if (!nr || first >= DSM_DIR_MAX_ENTRIES || nr > DSM_DIR_MAX_ENTRIES - first)
+		return false;
+	region = dsm_region_find(node, id);
+	/* Of all: perhaps the region has ended, and we are told of that later. */
+	if (region && nr == DSM_DIR_MAX_ENTRIES)
+		dsm_node_recheck(node, region);
+	dsm_dir_revoke(node->links[peer], id, first, nr);
+	if (!region)
+		return true;
+	from = dsm_partition(node, peer) + (pgoff_t)first * DSM_CHUNK_PAGES;
+	to = min(from + (pgoff_t)nr * DSM_CHUNK_PAGES, dsm_partition(node, peer + 1));
+	if (from < to)
+		dsm_copy_drop(region, from, to - 1);
+	dsm_region_put(region);
+	return true;
 }
 
 static void dsm_node_region_gone(struct dsm_node *node, u64 id)
@@ -142,15 +207,16 @@ static void dsm_node_region_news(struct dsm_node *node, u64 id)
 
 /* ---- allocating on a node ---- */
 
-static int dsm_node_alloc_here(struct dsm_region *region, struct dsm_ref *ref)
+static int dsm_node_alloc_here(struct dsm_region *region, struct dsm_ref *ref,
+			       unsigned long end)
 {
 	int err;
 
 	if (!ref->size || ref->size > region->node->config.geometry.span)
 		return -EINVAL;
 	if (ref->size <= DSM_MAX_LINES * DSM_LINE_SIZE)
-		return dsm_slab_alloc(region, ref);
-	err = dsm_object_alloc(region, ref);
+		return dsm_room_small(region, ref, end);
+	err = dsm_room_object(region, ref, end);
 	if (!err)
 		dsm_object_end(region, ref);
 	return err;
@@ -174,19 +240,25 @@ int dsm_node_alloc(struct dsm_region *region, u32 home, struct dsm_ref *ref)
 		.size = cpu_to_le64(ref->size),
 	};
 	struct dsm_wire_message *reply;
+	unsigned int tries;
 	int err;
 
 	if (home >= DSM_MAX_NODES || !node->links[home])
 		return -ENOENT;
 	if (home == node->id)
-		return dsm_node_alloc_here(region, ref);
+		return dsm_node_alloc_here(region, ref, 0);
 	if (!ref->size || ref->size > node->config.geometry.span)
 		return -EINVAL;
 	reply = kzalloc(sizeof(*reply), GFP_KERNEL);
 	if (!reply)
 		return -ENOMEM;
 	strscpy(wire.name, region->name, sizeof(wire.name));
-	err = dsm_link_call(node->links[home], DSM_MSG_ALLOC, &wire, sizeof(wire), reply);
+	/* It takes part after part of the memory that it needs. */
+	for (tries = 0, err = -EAGAIN; err == -EAGAIN && tries < DSM_ALLOC_TRIES; tries++)
+		err = dsm_link_call(node->links[home], DSM_MSG_ALLOC, &wire, sizeof(wire),
+				    reply);
+	if (err == -EAGAIN)
+		err = -EHOSTDOWN;
 	if (!err && le16_to_cpu(reply->head.len) != sizeof(wire))
 		err = -EPROTO;
 	if (err)
@@ -216,8 +288,11 @@ static int dsm_node_alloc_for(struct dsm_node *node, const struct dsm_wire_alloc
 		 dsm_region_open(node, in->name);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
-	err = region->id == le64_to_cpu(in->region) ? dsm_node_alloc_here(region, &ref) :
-						      -EIDRM;
+	/* Not longer than the peer waits for an answer. */
+	err = -EIDRM;
+	if (region->id == le64_to_cpu(in->region))
+		err = dsm_node_alloc_here(region, &ref,
+					  jiffies + msecs_to_jiffies(DSM_ALLOC_MS));
 	dsm_region_put(region);
 	*out = *in;
 	out->addr = cpu_to_le64(ref.addr);
@@ -252,14 +327,17 @@ static void dsm_node_request(struct dsm_node *node, u32 peer,
 				  &region, sizeof(region));
 		return;
 	case DSM_MSG_REGION_GONE:
-	case DSM_MSG_REVOKE:
-		if (len != sizeof(message->region))
-			break;
-		/* Any peer may have had keys, but only the registrar removes. */
-		if (type == DSM_MSG_REGION_GONE &&
+		/* Only the registrar removes. */
+		if (len != sizeof(message->region) ||
 		    le64_to_cpu(message->region.id) >> DSM_ID_NODE_SHIFT != peer)
 			break;
 		dsm_node_region_gone(node, le64_to_cpu(message->region.id));
+		dsm_session_reply(session, message, 0, NULL, 0);
+		return;
+	case DSM_MSG_REVOKE:
+		if (len != sizeof(message->revoke) ||
+		    !dsm_node_revoked(node, peer, &message->revoke))
+			break;
 		dsm_session_reply(session, message, 0, NULL, 0);
 		return;
 	case DSM_MSG_NAME_NEWS:
@@ -292,19 +370,11 @@ static void dsm_node_request(struct dsm_node *node, u32 peer,
 static void dsm_node_recheck_work(struct work_struct *work)
 {
 	struct dsm_node *node = container_of(to_delayed_work(work), struct dsm_node, recheck);
-	struct dsm_wire_region out;
 	struct dsm_region *region;
 	unsigned long index = 0;
 
 	while ((region = dsm_region_next(node, &index))) {
-		struct dsm_wire_region in = { .id = cpu_to_le64(region->id) };
-
-		/* A registrar in a new life knows nothing of it: that is no removal. */
-		if (region->registrar != node->id &&
-		    region->registrar_born == READ_ONCE(node->links[region->registrar]->born) &&
-		    dsm_registrar_ask_region(node, region->registrar,
-					     DSM_MSG_REGION_CHECK, &in, &out) == -ENOENT)
-			dsm_node_end_region(node, region);
+		dsm_node_recheck(node, region);
 		dsm_region_put(region);
 	}
 }
@@ -502,6 +572,7 @@ struct dsm_node *dsm_node_up(const struct dsm_node_config *config)
 	INIT_DELAYED_WORK(&node->recheck, dsm_node_recheck_work);
 	dsm_regions_init(node, dsm_node_release_work);
 	dsm_registrar_init(node);
+	dsm_room_init(node);
 	err = percpu_ref_init(&node->users, dsm_node_users_drained, 0, GFP_KERNEL);
 	if (err) {
 		kvfree(node);

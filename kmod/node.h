@@ -33,6 +33,7 @@
 #include "link.h"
 #include "region.h"
 #include "registrar.h"
+#include "room.h"
 #include "stat.h"
 
 enum {
@@ -103,7 +104,7 @@ struct dsm_node_config {
  * @tfm: keyed with the cluster key
  * @wq: links and messages
  * @calls: messages to many peers; waits for nothing on @wq or @ends
- * @ends: regions that give their memory back
+ * @ends: regions, and chunks, that give their memory back
  * @recheck: asks whether regions still exist, after a link came up
  * @listener: of the connection manager
  * @device: RDMA device that the node's address is on
@@ -148,6 +149,7 @@ struct dsm_node {
 	struct dsm_link *loop;
 	struct dsm_dir dir;
 	struct dsm_chunks chunks;
+	struct dsm_room room;
 	struct dsm_regions regions;
 	struct dsm_registrar registrar;
 	struct dsm_copies copies;
@@ -157,6 +159,7 @@ struct dsm_node {
 struct dsm_node *dsm_node_up(const struct dsm_node_config *config);
 int dsm_node_down(struct dsm_node *node, bool force);
 void dsm_node_fence(struct dsm_node *node, u32 peer, u64 epoch);
+void dsm_node_revoke(struct dsm_node *node, u64 region, u32 first, u32 nr);
 int dsm_node_alloc(struct dsm_region *region, u32 home, struct dsm_ref *ref);
 struct dsm_node *dsm_node_find(u32 id);
 u64 dsm_node_local(void);

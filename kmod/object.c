@@ -18,13 +18,16 @@
 #include "node.h"
 #include "object.h"
 
+enum { DSM_OBJECT_BATCH = 64 };	/* chunks that are populated in one go */
+
 /* The chunk and word of a page of the partition.  Under dsm_chunks.lock. */
 static struct dsm_chunk *dsm_object_chunk(struct dsm_region *region, u64 page)
 {
 	struct dsm_chunk *chunk;
 
 	chunk = xa_load(&region->node->chunks.table, page / DSM_CHUNK_PAGES);
-	if (!chunk || chunk->region != region || chunk->kind != DSM_CHUNK_LARGE)
+	if (!chunk || chunk->region != region || chunk->kind != DSM_CHUNK_LARGE ||
+	    chunk->dead)
 		return NULL;
 	return chunk;
 }
@@ -164,28 +167,48 @@ static u64 dsm_object_pages(struct dsm_region *region, u64 page)
 }
 
 /* Free what peers have moved away or dropped.  Under dsm_chunks.lock. */
-static bool dsm_object_reclaim(struct dsm_region *region)
+static bool dsm_object_reclaim(struct dsm_chunk *chunk)
 {
-	struct dsm_chunk *chunk;
+	struct dsm_region *region = chunk->region;
 	bool freed = false;
 	unsigned int k;
 
-	list_for_each_entry(chunk, &region->chunks, list) {
-		if (chunk->kind != DSM_CHUNK_LARGE)
-			continue;
-		for_each_set_bit(k, chunk->used, DSM_CHUNK_PAGES) {
-			u64 page = (u64)chunk->index * DSM_CHUNK_PAGES + k;
+	for_each_set_bit(k, chunk->used, DSM_CHUNK_PAGES) {
+		u64 page = (u64)chunk->index * DSM_CHUNK_PAGES + k;
 
-			/* Who reads it here, against the rules, must not see others' bytes. */
-			if (dsm_word_lines(*dsm_chunk_word(chunk, k)) == DSM_LINES_LARGE &&
-			    !chunk->readers[k] && dsm_claim_reclaim(chunk, k)) {
-				dsm_object_release(region, page,
-						   dsm_object_pages(region, page));
-				freed = true;
-			}
+		/* Who reads it here, against the rules, must not see others' bytes. */
+		if (dsm_word_lines(*dsm_chunk_word(chunk, k)) == DSM_LINES_LARGE &&
+		    !chunk->readers[k] && dsm_claim_reclaim(chunk, k)) {
+			dsm_object_release(region, page, dsm_object_pages(region, page));
+			freed = true;
 		}
 	}
 	return freed;
+}
+
+static bool dsm_objects_reclaim(struct dsm_region *region)
+{
+	struct dsm_chunk *chunk;
+	bool freed = false;
+
+	list_for_each_entry(chunk, &region->chunks, list) {
+		if (chunk->kind == DSM_CHUNK_LARGE)
+			freed |= dsm_object_reclaim(chunk);
+		cond_resched();
+	}
+	return freed;
+}
+
+/**
+ * dsm_objects_leave() - is there no object in a chunk?
+ * @chunk: of large objects
+ *
+ * Context: process, under dsm_chunks.lock.
+ */
+bool dsm_objects_leave(struct dsm_chunk *chunk)
+{
+	dsm_object_reclaim(chunk);
+	return bitmap_empty(chunk->used, DSM_CHUNK_PAGES);
 }
 
 static bool dsm_object_fit(struct dsm_region *region, u64 n, u64 *page)
@@ -232,12 +255,16 @@ static int dsm_object_chunks(struct dsm_region *region, unsigned long k,
 	return -ENOSPC;
 }
 
-/* Find @n free pages in a row, populating chunks.  Under dsm_chunks.lock. */
+/*
+ * Find @n free pages in a row, populating chunks.  Under dsm_chunks.lock; -EAGAIN: others
+ * may want it, too.
+ */
 static int dsm_object_place(struct dsm_region *region, u64 n, u64 *page)
 {
 	struct dsm_chunks *chunks = &region->node->chunks;
 	u64 k = DIV_ROUND_UP(n, DSM_CHUNK_PAGES);
 	unsigned long first, i;
+	unsigned int added = 0;
 	int err;
 
 	if (k > chunks->nr)
@@ -246,7 +273,7 @@ static int dsm_object_place(struct dsm_region *region, u64 n, u64 *page)
 		return 0;
 	err = dsm_object_chunks(region, k, &first);
 	/* Peers' claims are looked at before memory is added. */
-	if (dsm_object_reclaim(region)) {
+	if (dsm_objects_reclaim(region)) {
 		if (dsm_object_fit(region, n, page))
 			return 0;
 		err = dsm_object_chunks(region, k, &first);
@@ -256,9 +283,12 @@ static int dsm_object_place(struct dsm_region *region, u64 n, u64 *page)
 	for (i = 0; i < k; i++) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
+		if (test_bit(first + i, chunks->busy))
+			continue;
 		/* On failure those that were populated stay, free, for the next. */
-		if (!test_bit(first + i, chunks->busy))
-			err = dsm_chunk_populate(region, first + i, DSM_CHUNK_LARGE);
+		if (added++ == DSM_OBJECT_BATCH)
+			return -EAGAIN;
+		err = dsm_chunk_populate(region, first + i, DSM_CHUNK_LARGE);
 		if (err)
 			return err;
 		cond_resched();
@@ -271,13 +301,15 @@ static int dsm_object_place(struct dsm_region *region, u64 n, u64 *page)
  * dsm_object_alloc() - allocate a large object
  * @region: that it will belong to
  * @ref: in: size; out: the handle, size rounded up to pages
+ * @end: jiffies after which to give up, or 0
  *
  * The object is zeroed and in EXCL.
  *
  * Context: process, sleeps.
- * Return: 0, -EINVAL, -ENOSPC, -ENOMEM, -EIDRM, -EHOSTDOWN, -EINTR.
+ * Return: 0, -EINVAL, -ENOSPC, -ENOMEM, -EIDRM, -EHOSTDOWN, -EINTR, -EAGAIN (@end; the
+ * next try has less to do).
  */
-int dsm_object_alloc(struct dsm_region *region, struct dsm_ref *ref)
+int dsm_object_alloc(struct dsm_region *region, struct dsm_ref *ref, unsigned long end)
 {
 	const struct dsm_geometry *geometry = &region->node->config.geometry;
 	struct dsm_chunks *chunks = &region->node->chunks;
@@ -292,7 +324,16 @@ int dsm_object_alloc(struct dsm_region *region, struct dsm_ref *ref)
 	n = DIV_ROUND_UP_ULL(ref->size, PAGE_SIZE);
 
 	mutex_lock(&chunks->lock);
-	err = READ_ONCE(region->gone) ? -EIDRM : dsm_object_place(region, n, &page);
+	region->placing++;
+	for (;;) {
+		err = READ_ONCE(region->gone) ? -EIDRM : dsm_object_place(region, n, &page);
+		if (err != -EAGAIN || (end && time_after(jiffies, end)))
+			break;
+		mutex_unlock(&chunks->lock);
+		cond_resched();
+		mutex_lock(&chunks->lock);
+	}
+	region->placing--;
 	if (err)
 		goto unlock;
 	for (i = 0; i < n; i++) {

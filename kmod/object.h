@@ -4,10 +4,12 @@
 
 #include <linux/types.h>
 
+struct dsm_chunk;
 struct dsm_ref;
 struct dsm_region;
 
-int dsm_object_alloc(struct dsm_region *region, struct dsm_ref *ref);
+int dsm_object_alloc(struct dsm_region *region, struct dsm_ref *ref, unsigned long end);
+bool dsm_objects_leave(struct dsm_chunk *chunk);
 int dsm_object_take(struct dsm_region *region, const struct dsm_ref *ref,
 		    unsigned int flags);
 void dsm_object_end(struct dsm_region *region, struct dsm_ref *ref);

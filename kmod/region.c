@@ -53,6 +53,7 @@ static void dsm_region_free(struct kref *ref)
 
 	WARN_ON_ONCE(!xa_empty(&region->copies));
 	iput(region->inode);
+	__free_page(region->blank);
 	simple_release_fs(&dsm_mount, &dsm_mount_users);
 	free_percpu(region->stat);
 	dsm_node_put(region->node);
@@ -90,9 +91,12 @@ static struct dsm_region *dsm_region_alloc(struct dsm_node *node,
 	init_waitqueue_head(&region->news);
 	mutex_init(&region->ending);
 	INIT_WORK(&region->release, node->regions.release);
+	region->blank = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	if (!region->blank)
+		goto free;
 	region->stat = alloc_percpu(struct dsm_stat);
 	if (!region->stat)
-		goto free;
+		goto free_blank;
 	err = simple_pin_fs(&dsm_fs_type, &dsm_mount, &dsm_mount_users);
 	if (err)
 		goto free_stat;
@@ -110,6 +114,8 @@ release_fs:
 	simple_release_fs(&dsm_mount, &dsm_mount_users);
 free_stat:
 	free_percpu(region->stat);
+free_blank:
+	__free_page(region->blank);
 free:
 	kfree(region);
 	return ERR_PTR(err);

@@ -36,9 +36,12 @@ struct inode;
  * @mapping: of @inode
  * @stat: counters
  * @chunks: of this node's partition; protected by dsm_chunks.lock
+ * @placing: chunks are being populated for so many large objects; protected by
+ *	     dsm_chunks.lock
  * @copies: of peers' pages, by page of the range; see copy.c
  * @window: read: to map a page of the ledger or claims window; write: to change
  *	    what is to be mapped there
+ * @blank: what a store to words of this node finds where there are none
  * @shadows: of peers' small objects, by page of the ledger window; protected by
  *	     @window
  * @fetches: under way; nothing new begins when @gone
@@ -65,8 +68,10 @@ struct dsm_region {
 	struct address_space *mapping;
 	struct dsm_stat __percpu *stat;
 	struct list_head chunks;
+	unsigned int placing;
 	struct xarray copies;
 	struct rw_semaphore window;	/* shadows, and what processes see */
+	struct page *blank;
 	struct xarray shadows;
 	atomic_t fetches;
 	wait_queue_head_t idle;

@@ -90,6 +90,28 @@ static bool dsm_slab_retire(struct dsm_chunk *chunk, unsigned int page)
 	return false;
 }
 
+/**
+ * dsm_slabs_leave() - is there no object in a chunk?  Then it has no slabs any more
+ * @chunk: of small objects
+ *
+ * Context: process, under dsm_chunks.lock.
+ */
+bool dsm_slabs_leave(struct dsm_chunk *chunk)
+{
+	unsigned int page, n;
+
+	for (page = 0; page < DSM_CHUNK_PAGES; page++) {
+		n = chunk->slabs[page].lines;
+		if (n && dsm_slab_refresh(chunk, page) < DSM_PAGE_LINES / n)
+			return false;
+		cond_resched();
+	}
+	for (page = 0; page < DSM_CHUNK_PAGES; page++)
+		if (chunk->slabs[page].lines && !dsm_slab_retire(chunk, page))
+			return false;
+	return true;
+}
+
 /* ---- finding one; under dsm_chunks.lock ---- */
 
 struct dsm_slab_place {
@@ -350,7 +372,7 @@ int dsm_slab_move(struct dsm_region *region, const struct dsm_ref *ref,
 	if (!chunk)
 		return -EXDEV;
 	err = -EXDEV;
-	if (chunk->region != region || chunk->kind != DSM_CHUNK_SMALL)
+	if (chunk->region != region || chunk->kind != DSM_CHUNK_SMALL || chunk->dead)
 		goto put;
 	word = READ_ONCE(*dsm_chunk_word(chunk, dsm_slab_line(pgoff % DSM_CHUNK_PAGES) +
 					 ((to % PAGE_SIZE) >> DSM_LINE_SHIFT)));

@@ -4,9 +4,11 @@
 
 #include <linux/types.h>
 
+struct dsm_chunk;
 struct dsm_ref;
 struct dsm_region;
 
+bool dsm_slabs_leave(struct dsm_chunk *chunk);
 int dsm_slab_get(struct dsm_region *region, const void *owner, unsigned int lines,
 		 u64 *addr);
 int dsm_slab_alloc(struct dsm_region *region, struct dsm_ref *ref);

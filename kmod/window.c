@@ -3,8 +3,10 @@
  * What an attached process sees of words: the ledger window, the claims of this node,
  * and its own list of objects that it holds exclusively.
  *
- * Where there are no words yet the page of zeroes is mapped: nothing can be borrowed
- * there.  It is taken away when there are some, under dsm_region.window.
+ * Where there are no words the page of zeroes is mapped: nothing can be borrowed there.
+ * It is taken away when there are some, under dsm_region.window.  A process may be about
+ * to compare and swap a word of a chunk that is being given back: it then finds another
+ * page, whose words are no object's.
  */
 #include <linux/delay.h>
 #include <linux/mm.h>
@@ -29,6 +31,16 @@ static vm_fault_t dsm_window_insert(struct vm_fault *vmf, struct page *page, boo
 					   vma->vm_page_prot);
 }
 
+/* Of a chunk that this node may have, but does not: no words. */
+static vm_fault_t dsm_window_blank(struct vm_fault *vmf, struct dsm_region *region,
+				   bool claims)
+{
+	bool write = !claims && vmf->flags & FAULT_FLAG_WRITE &&
+		     vmf->vma->vm_flags & VM_WRITE;
+
+	return dsm_window_insert(vmf, write ? region->blank : ZERO_PAGE(0), write);
+}
+
 /* Words of this node: page @index of those of the partition. */
 static vm_fault_t dsm_window_own(struct vm_fault *vmf, struct dsm_region *region,
 				 unsigned long index, bool claims)
@@ -38,12 +50,13 @@ static vm_fault_t dsm_window_own(struct vm_fault *vmf, struct dsm_region *region
 	vm_fault_t ret;
 
 	if (!chunk)
-		return dsm_window_insert(vmf, ZERO_PAGE(0), false);
+		return dsm_window_blank(vmf, region, claims ||
+					index / per_chunk >= region->node->chunks.nr);
 	down_read(&chunk->lock);
-	if (chunk->region != region || chunk->kind != DSM_CHUNK_SMALL)
-		ret = dsm_window_insert(vmf, ZERO_PAGE(0), false);
-	else if (chunk->dead)
+	if (chunk->dead && READ_ONCE(region->gone))
 		ret = VM_FAULT_SIGBUS;
+	else if (chunk->region != region || chunk->kind != DSM_CHUNK_SMALL || chunk->dead)
+		ret = dsm_window_blank(vmf, region, claims);
 	else if (claims)
 		ret = dsm_window_insert(vmf, chunk->claims[index % per_chunk], false);
 	else

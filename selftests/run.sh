@@ -21,7 +21,7 @@ BUDGET=${BUDGET:-0}
 
 ALL="ioctl request region object grant window map lib remote fault cache process
      gone revoke failnth
-     borrow alloc move misuse death silence
+     borrow alloc room move misuse death silence
      rogue dsmctl config module litmus stress net-walk net-member net-kill"
 
 # Emulation under KASAN is slow.

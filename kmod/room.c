@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Allocation in a partition that is full: chunks that nothing is in any more, of
+ * whichever region and kind, are given back first.
+ *
+ *	empty -> hidden from processes and the directory
+ *	      -> REVOKE: every peer lets go of its keys and copies, or loses its queue pairs
+ *	      -> registrations end, the memory is free
+ *
+ * That takes a message to each peer, so it is done only where there is no room else.
+ */
+#include <linux/sched/signal.h>
+#include "node.h"
+#include "object.h"
+#include "room.h"
+#include "slab.h"
+
+enum { DSM_ROOM_MS = 10000 };	/* for chunks that are given back by others */
+
+/* Hide the chunks that nothing is in.  Each keeps its region. */
+static void dsm_room_hide(struct dsm_node *node, struct list_head *hidden)
+{
+	struct dsm_chunks *chunks = &node->chunks;
+	unsigned long index;
+
+	mutex_lock(&chunks->lock);
+	for_each_set_bit(index, chunks->busy, chunks->nr) {
+		struct dsm_chunk *chunk = xa_load(&chunks->table, index);
+		bool small = chunk->kind == DSM_CHUNK_SMALL;
+
+		/* Those of a region that has ended are on their way. */
+		if (chunk->dead || READ_ONCE(chunk->region->gone) ||
+		    (!small && chunk->region->placing))
+			continue;
+		if (!(small ? dsm_slabs_leave(chunk) : dsm_objects_leave(chunk)))
+			continue;
+		kref_get(&chunk->region->ref);
+		dsm_chunk_hide(chunk, hidden);
+		cond_resched();
+	}
+	mutex_unlock(&chunks->lock);
+}
+
+/* Take neighbours of one region off the list, in order.  Returns how many. */
+static u32 dsm_room_run(struct list_head *hidden, struct list_head *run)
+{
+	struct dsm_chunk *first = list_first_entry(hidden, struct dsm_chunk, list);
+	struct dsm_chunk *chunk, *next;
+	u32 nr = 0;
+
+	list_for_each_entry_safe(chunk, next, hidden, list) {
+		if (chunk->region != first->region || chunk->index != first->index + nr)
+			break;
+		list_move_tail(&chunk->list, run);
+		nr++;
+	}
+	return nr;
+}
+
+static void dsm_room_work(struct work_struct *work)
+{
+	struct dsm_room *room = container_of(work, struct dsm_room, work);
+	struct dsm_node *node = container_of(room, struct dsm_node, room);
+	long asked = atomic_long_read(&room->asked);
+	LIST_HEAD(hidden);
+
+	dsm_room_hide(node, &hidden);
+	/* Of a region that has ended just now. */
+	if (list_empty(&hidden))
+		wait_event_timeout(node->chunks.changed, !READ_ONCE(node->chunks.leaving),
+				   msecs_to_jiffies(DSM_ROOM_MS));
+	while (!list_empty(&hidden)) {
+		struct dsm_chunk *chunk;
+		struct dsm_region *region;
+		LIST_HEAD(run);
+		u32 nr = dsm_room_run(&hidden, &run);
+
+		chunk = list_first_entry(&run, struct dsm_chunk, list);
+		region = chunk->region;
+		dsm_node_revoke(node, region->id, chunk->index, nr);
+		dsm_chunks_release(node, &run);
+		while (nr--)
+			dsm_region_put(region);
+	}
+	/* Pairs with who waits: what was released is seen with this. */
+	smp_store_release(&room->done, asked);
+	wake_up_all(&room->changed);
+}
+
+void dsm_room_init(struct dsm_node *node)
+{
+	INIT_WORK(&node->room.work, dsm_room_work);
+	init_waitqueue_head(&node->room.changed);
+}
+
+/*
+ * There is no space.  @released: chunks that had been given back when it was looked for.
+ * Returns 0: look again; -ENOSPC; -EINTR; -EAGAIN: it goes on, but @end has come.
+ */
+static int dsm_room_make(struct dsm_node *node, unsigned long released, unsigned long end)
+{
+	struct dsm_room *room = &node->room;
+	long ticket = atomic_long_inc_return(&room->asked);
+	long left = MAX_SCHEDULE_TIMEOUT;
+
+	queue_work(node->ends, &room->work);
+	if (end)
+		left = time_before(jiffies, end) ? end - jiffies : 1;
+	left = wait_event_killable_timeout(room->changed,
+					   smp_load_acquire(&room->done) - ticket >= 0,
+					   left);
+	if (left <= 0)
+		return left ? -EINTR : -EAGAIN;
+	return READ_ONCE(node->chunks.released) == released ? -ENOSPC : 0;
+}
+
+/**
+ * dsm_room_object() - dsm_object_alloc(), with room made for it
+ * @region: that it will belong to
+ * @ref: in: size; out: the handle
+ * @end: jiffies after which to give up, or 0
+ *
+ * Context: process, killable.
+ * Return: as dsm_object_alloc().
+ */
+int dsm_room_object(struct dsm_region *region, struct dsm_ref *ref, unsigned long end)
+{
+	struct dsm_node *node = region->node;
+	unsigned long released;
+	int err;
+
+	do {
+		released = READ_ONCE(node->chunks.released);
+		err = dsm_object_alloc(region, ref, end);
+		if (err != -ENOSPC)
+			return err;
+		err = dsm_room_make(node, released, end);
+	} while (!err);
+	return err;
+}
+
+/**
+ * dsm_room_small() - dsm_slab_alloc(), with room made for it
+ * @region: to allocate in
+ * @ref: in: size; out: the handle
+ * @end: jiffies after which to give up, or 0
+ *
+ * Context: process, killable.
+ * Return: as dsm_slab_alloc(); -EAGAIN (@end).
+ */
+int dsm_room_small(struct dsm_region *region, struct dsm_ref *ref, unsigned long end)
+{
+	struct dsm_node *node = region->node;
+	unsigned long released;
+	int err;
+
+	do {
+		released = READ_ONCE(node->chunks.released);
+		err = dsm_slab_alloc(region, ref);
+		if (err != -ENOSPC)
+			return err;
+		err = dsm_room_make(node, released, end);
+	} while (!err);
+	return err;
+}
+
+/**
+ * dsm_room_slab() - dsm_slab_get(), with room made for it
+ * @region: to allocate in
+ * @owner: an attached file
+ * @lines: of each object
+ * @addr: out: the slab
+ *
+ * Context: process, killable.
+ * Return: as dsm_slab_get().
+ */
+int dsm_room_slab(struct dsm_region *region, const void *owner, unsigned int lines,
+		  u64 *addr)
+{
+	struct dsm_node *node = region->node;
+	unsigned long released;
+	int err;
+
+	do {
+		released = READ_ONCE(node->chunks.released);
+		err = dsm_slab_get(region, owner, lines, addr);
+		if (err != -ENOSPC)
+			return err;
+		err = dsm_room_make(node, released, 0);
+	} while (!err);
+	return err;
+}
