@@ -624,10 +624,15 @@ static bool dsm_claim_words_fit(const u64 *words, unsigned int k, unsigned int n
 {
 	unsigned int i;
 
-	for (i = begins; i < n; i++)
-		if (dsm_word_state(words[k + i]) != DSM_STATE_CONT)
+	for (i = begins; i < n; i++) {
+		bool last = ends && i == n - 1;
+
+		if (dsm_word_state(words[k + i]) != DSM_STATE_CONT ||
+		    dsm_word_lines(words[k + i]) != (last ? DSM_LINES_LARGE : 0))
 			return false;
-	return !ends || k + n == DSM_CHUNK_PAGES ||
+	}
+	/* Of a single page the word has no room for the mark. */
+	return !begins || !ends || n > 1 || k + n == DSM_CHUNK_PAGES ||
 	       dsm_word_state(words[k + n]) != DSM_STATE_CONT;
 }
 

@@ -3,9 +3,10 @@
  * Large objects of the node's own partition: runs of pages that may span chunks.
  *
  * The word of an object's first page is LIVE, EXCL or POISON(DSM_LINES_LARGE, v),
- * the others' are CONT with versions of their own; when it is frozen all are
- * FROZEN(v + 1), the first with DSM_LINES_LARGE.  So an object's size is read off
- * the ledger, and a handle is checked against it.
+ * the others' are CONT with versions of their own, the last with DSM_LINES_LARGE; when
+ * it is frozen all are FROZEN(v + 1), the first with DSM_LINES_LARGE.  So an object's
+ * size is read off the ledger, and a handle is checked against it, by a peer without a
+ * look at the chunk behind.  An object that spans chunks begins with one.
  *
  *	alloc -> EXCL(v) -> end -> LIVE(v + 1) -> take -> EXCL(v + 1) ...
  *	EXCL -> freeze, poison or free;  LIVE and claimed by a peer -> reclaim
@@ -348,7 +349,8 @@ int dsm_object_alloc(struct dsm_region *region, struct dsm_ref *ref, unsigned lo
 		chunk = dsm_object_chunk(region, page + i);
 		set_bit(k, chunk->used);
 		if (i)
-			dsm_word_become(chunk, k, DSM_STATE_CONT, 0);
+			dsm_word_become(chunk, k, DSM_STATE_CONT,
+					i == n - 1 ? DSM_LINES_LARGE : 0);
 		else
 			dsm_word_store(chunk, k, DSM_WORD(DSM_STATE_EXCL, DSM_LINES_LARGE,
 							  version));

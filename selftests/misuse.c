@@ -350,6 +350,38 @@ TEST_F(misuse, forged_handle_of_a_large_object)
 	expect_intact(_metadata, self);
 }
 
+TEST_F(misuse, forged_size_of_an_object_of_two_chunks)
+{
+	const uint64_t size = 2 * DSM_CHUNK_SIZE;
+	struct dsm_ref ref;
+
+	ASSERT_TRUE(make(self->dsm, size, 5, &ref));
+	ASSERT_EQ(0, ref.addr % DSM_CHUNK_SIZE);
+
+	const uint64_t a = ref.addr, w = ref.version;
+	const struct forgery forgeries[] = {
+		{ "a chunk", { a, w, DSM_CHUNK_SIZE }, ESTALE },
+		{ "a page", { a, w, PAGE_BYTES }, ESTALE },
+		{ "a page less than a chunk",
+		  { a, w, DSM_CHUNK_SIZE - PAGE_BYTES },
+		  ESTALE },
+		{ "a page more than a chunk",
+		  { a, w, DSM_CHUNK_SIZE + PAGE_BYTES },
+		  ESTALE },
+		{ "a page less", { a, w, size - PAGE_BYTES }, ESTALE },
+		{ "a page more", { a, w, size + PAGE_BYTES }, ANY },
+		{ "the second chunk",
+		  { a + DSM_CHUNK_SIZE, w, DSM_CHUNK_SIZE },
+		  ESTALE },
+	};
+
+	expect_all_refused(_metadata, self, forgeries,
+			   sizeof(forgeries) / sizeof(*forgeries));
+	EXPECT_EQ(0, ask(&self->peer, check_there, &ref, 5));
+	EXPECT_EQ(0, check(self->dsm, &ref, 5));
+	expect_intact(_metadata, self);
+}
+
 /* It lets nobody read before it is frozen, and takes nothing away. */
 TEST_F(misuse, forged_frozen_handle)
 {
