@@ -11,7 +11,7 @@
 #include "slab.h"
 
 enum {
-	DSM_SELF_LINK_MS = 5000,	/* a node's link to itself must be up by then */
+	DSM_SELF_LINK_MS = 20000,	/* a node's link to itself must be up by then */
 	DSM_RECHECK_MS = 200,
 	DSM_ALLOC_MS = 2000,		/* one call's share of an allocation for a peer */
 	DSM_ALLOC_TRIES = 60,
