@@ -71,7 +71,7 @@ static bool is_old(struct dsm *dsm, const struct dsm_ref *old, uint32_t seed)
 	long read = check(dsm, old, seed);
 
 	return (read == 0 || read == -ESTALE) &&
-	       rewrite(dsm, &copy, 0, seed + 1) == -ESTALE &&
+	       rewrite_calmly(dsm, &copy, seed + 1) == -ESTALE &&
 	       rewrite(dsm, &copy, DSM_ACCEPT, seed + 1) == -ESTALE &&
 	       drop(dsm, &copy) == -ESTALE && !memcmp(&copy, old, sizeof(copy));
 }
@@ -143,7 +143,7 @@ TEST_F(move, discard_gives_the_place_alone)
 	}
 }
 
-TEST_F(move, what_was_left_behind_is_reclaimed)
+TEST_F_TIMEOUT(move, what_was_left_behind_is_reclaimed, 600)
 {
 	size_t bytes = NODE_MEMORY_BYTES * 2 / 5;
 	struct dsm_ref ref;
