@@ -56,6 +56,13 @@ void dsm_chunks_free(struct dsm_node *node)
 
 /* ---- one chunk ---- */
 
+/* Its first page in the range. */
+static pgoff_t dsm_chunk_first(const struct dsm_chunk *chunk)
+{
+	return dsm_partition(chunk->node, chunk->node->id) +
+	       (pgoff_t)chunk->index * DSM_CHUNK_PAGES;
+}
+
 static void dsm_chunk_free_pages(struct dsm_chunk *chunk)
 {
 	unsigned int i;
@@ -138,7 +145,7 @@ static int dsm_chunk_alloc_pages(struct dsm_chunk *chunk)
 	return 0;
 }
 
-static int dsm_chunk_alloc_words(struct dsm_chunk *chunk, u64 born)
+static int dsm_chunk_alloc_words(struct dsm_chunk *chunk)
 {
 	unsigned int i, k;
 
@@ -149,7 +156,7 @@ static int dsm_chunk_alloc_words(struct dsm_chunk *chunk, u64 born)
 			return -ENOMEM;
 		for (k = 0; k < DSM_PAGE_WORDS; k++)
 			*dsm_chunk_word(chunk, i * DSM_PAGE_WORDS + k) =
-				DSM_WORD(DSM_STATE_FREE, 0, born);
+				DSM_WORD(DSM_STATE_FREE, 0, chunk->born);
 	}
 	if (chunk->kind == DSM_CHUNK_SMALL)
 		chunk->slabs = kcalloc(DSM_CHUNK_PAGES, sizeof(*chunk->slabs), GFP_KERNEL);
@@ -157,6 +164,38 @@ static int dsm_chunk_alloc_words(struct dsm_chunk *chunk, u64 born)
 		chunk->readers = kcalloc(DSM_CHUNK_PAGES, sizeof(*chunk->readers),
 					 GFP_KERNEL);
 	return chunk->slabs || chunk->readers ? 0 : -ENOMEM;
+}
+
+/* Words of a chunk of small objects begin or end.  Processes see them. */
+static void dsm_chunk_window_changed(struct dsm_chunk *chunk)
+{
+	if (chunk->kind == DSM_CHUNK_SMALL)
+		dsm_region_window_changed(chunk->region, dsm_chunk_first(chunk),
+					  DSM_CHUNK_PAGES);
+}
+
+static void dsm_chunk_enlist(struct dsm_chunk *chunk)
+{
+	struct dsm_wire_chunk entry = {
+		.kind = chunk->kind,
+		.region = cpu_to_le64(chunk->region->id),
+		.born = cpu_to_le64(chunk->born),
+		.payload_addr = cpu_to_le64(chunk->payload_mr.mr->iova),
+		.payload_key = cpu_to_le32(chunk->payload_mr.mr->rkey),
+		.ledger_addr = cpu_to_le64(chunk->ledger_mr.mr->iova),
+		.ledger_key = cpu_to_le32(chunk->ledger_mr.mr->rkey),
+		.claims_addr = cpu_to_le64(chunk->claims_mr.mr->iova),
+		.claims_key = cpu_to_le32(chunk->claims_mr.mr->rkey),
+	};
+
+	dsm_dir_write(chunk->node, chunk->index, &entry);
+}
+
+static void dsm_chunk_unlist(struct dsm_chunk *chunk)
+{
+	static const struct dsm_wire_chunk none;
+
+	dsm_dir_write(chunk->node, chunk->index, &none);
 }
 
 static int dsm_chunk_register(struct dsm_chunk *chunk)
@@ -190,9 +229,7 @@ int dsm_chunk_populate(struct dsm_region *region, unsigned int index,
 {
 	struct dsm_node *node = region->node;
 	struct dsm_chunks *chunks = &node->chunks;
-	struct dsm_wire_chunk entry = {};
 	struct dsm_chunk *chunk;
-	u64 born;
 	int err;
 
 	lockdep_assert_held(&chunks->lock);
@@ -206,10 +243,9 @@ int dsm_chunk_populate(struct dsm_region *region, unsigned int index,
 	chunk->region = region;
 	init_rwsem(&chunk->lock);
 	INIT_LIST_HEAD(&chunk->list);
-	born = max(chunks->floor[index] + 1, dsm_clock());
-	chunk->born = born;
+	chunk->born = max(chunks->floor[index] + 1, dsm_clock());
 	chunk->since = ktime_get_ns();
-	err = dsm_chunk_alloc_words(chunk, born) ?: dsm_chunk_alloc_pages(chunk);
+	err = dsm_chunk_alloc_words(chunk) ?: dsm_chunk_alloc_pages(chunk);
 	if (err)
 		goto put;
 	err = dsm_chunk_register(chunk);
@@ -221,25 +257,13 @@ int dsm_chunk_populate(struct dsm_region *region, unsigned int index,
 
 	set_bit(index, chunks->busy);
 	list_add_tail(&chunk->list, &region->chunks);
-	entry.kind = kind;
-	entry.region = cpu_to_le64(region->id);
-	entry.born = cpu_to_le64(born);
-	entry.payload_addr = cpu_to_le64(chunk->payload_mr.mr->iova);
-	entry.payload_key = cpu_to_le32(chunk->payload_mr.mr->rkey);
-	entry.ledger_addr = cpu_to_le64(chunk->ledger_mr.mr->iova);
-	entry.ledger_key = cpu_to_le32(chunk->ledger_mr.mr->rkey);
-	entry.claims_addr = cpu_to_le64(chunk->claims_mr.mr->iova);
-	entry.claims_key = cpu_to_le32(chunk->claims_mr.mr->rkey);
-	dsm_dir_write(node, index, &entry);
+	dsm_chunk_enlist(chunk);
 	dsm_stat_add(node->stat, DSM_COUNTER_CHUNKS_POPULATED, 1);
 	dsm_stat_add(region->stat, DSM_COUNTER_CHUNKS_POPULATED, 1);
 	dsm_stat_add(node->stat, DSM_COUNTER_GAUGE_CHUNKS, 1);
 	dsm_stat_add(region->stat, DSM_COUNTER_GAUGE_CHUNKS, 1);
 	trace_dsm_chunk(node->id, index, region->id, true);
-	if (kind == DSM_CHUNK_SMALL)
-		dsm_region_window_changed(region, dsm_partition(node, node->id) +
-					  (pgoff_t)index * DSM_CHUNK_PAGES,
-					  DSM_CHUNK_PAGES);
+	dsm_chunk_window_changed(chunk);
 	return 0;
 put:
 	dsm_chunk_put(chunk);
@@ -248,19 +272,12 @@ put:
 
 /* ---- giving chunks back ---- */
 
-static void dsm_chunk_mark_dead(struct dsm_chunk *chunk)
+static void dsm_chunk_set_dead(struct dsm_chunk *chunk, bool dead)
 {
 	down_write(&chunk->lock);
-	chunk->dead = true;
+	chunk->dead = dead;
 	up_write(&chunk->lock);
-	chunk->node->chunks.leaving++;
-}
-
-static void dsm_chunk_unlist(struct dsm_chunk *chunk)
-{
-	static const struct dsm_wire_chunk none;
-
-	dsm_dir_write(chunk->node, chunk->index, &none);
+	chunk->node->chunks.leaving += dead ? 1 : -1;
 }
 
 /**
@@ -276,7 +293,7 @@ void dsm_chunks_hide(struct dsm_region *region)
 
 	mutex_lock(&chunks->lock);
 	list_for_each_entry(chunk, &region->chunks, list)
-		dsm_chunk_mark_dead(chunk);
+		dsm_chunk_set_dead(chunk, true);
 	unmap_mapping_pages(region->mapping, 0, 0, false);
 	mutex_unlock(&chunks->lock);
 }
@@ -305,17 +322,41 @@ void dsm_chunks_unlist(struct dsm_region *region)
  */
 void dsm_chunk_hide(struct dsm_chunk *chunk, struct list_head *hidden)
 {
-	struct dsm_node *node = chunk->node;
-	pgoff_t first = dsm_partition(node, node->id) +
-			(pgoff_t)chunk->index * DSM_CHUNK_PAGES;
-
-	lockdep_assert_held(&node->chunks.lock);
-	dsm_chunk_mark_dead(chunk);
+	lockdep_assert_held(&chunk->node->chunks.lock);
+	dsm_chunk_set_dead(chunk, true);
 	dsm_chunk_unlist(chunk);
-	unmap_mapping_pages(chunk->region->mapping, first, DSM_CHUNK_PAGES, false);
-	if (chunk->kind == DSM_CHUNK_SMALL)
-		dsm_region_window_changed(chunk->region, first, DSM_CHUNK_PAGES);
+	unmap_mapping_pages(chunk->region->mapping, dsm_chunk_first(chunk),
+			    DSM_CHUNK_PAGES, false);
+	dsm_chunk_window_changed(chunk);
 	list_move_tail(&chunk->list, hidden);
+}
+
+/**
+ * dsm_chunks_show() - hidden chunks are of their region again
+ * @region: theirs
+ * @hidden: list of them
+ *
+ * Return: false, and nothing was done, if the region has ended meanwhile.
+ */
+bool dsm_chunks_show(struct dsm_region *region, struct list_head *hidden)
+{
+	struct dsm_chunks *chunks = &region->node->chunks;
+	struct dsm_chunk *chunk;
+	bool gone;
+
+	mutex_lock(&chunks->lock);
+	/* If not, dsm_chunks_hide() is still to come. */
+	gone = READ_ONCE(region->gone);
+	if (!gone) {
+		list_for_each_entry(chunk, hidden, list) {
+			dsm_chunk_set_dead(chunk, false);
+			dsm_chunk_enlist(chunk);
+			dsm_chunk_window_changed(chunk);
+		}
+		list_splice_init(hidden, &region->chunks);
+	}
+	mutex_unlock(&chunks->lock);
+	return !gone;
 }
 
 /*

@@ -83,6 +83,20 @@ void dsm_link_saw(struct dsm_link *link, u64 version)
 }
 
 /**
+ * dsm_link_is_lifeless() - is there no life of the peer that we know and is not dead?
+ * @link: to the peer
+ */
+bool dsm_link_is_lifeless(struct dsm_link *link)
+{
+	bool lifeless;
+
+	spin_lock_bh(&link->lock);
+	lifeless = READ_ONCE(link->born) == link->dead;
+	spin_unlock_bh(&link->lock);
+	return lifeless;
+}
+
+/**
  * dsm_link_refuse() - count that a peer was refused, and log the first time
  * @link: to the peer
  * @why: for the log

@@ -78,6 +78,7 @@ void dsm_link_shut(struct dsm_link *link);
 void dsm_link_stop(struct dsm_link *link);
 void dsm_link_free(struct dsm_link *link);
 void dsm_link_reset(struct dsm_link *link, bool fence);
+bool dsm_link_is_lifeless(struct dsm_link *link);
 void dsm_link_saw(struct dsm_link *link, u64 version);
 void dsm_link_refuse(struct dsm_link *link, const char *why);
 void dsm_link_changed(struct dsm_session *s);

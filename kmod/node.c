@@ -87,11 +87,12 @@ u64 dsm_node_local(void)
  * @region: id of the region that they belong to
  * @first: of the chunks, which the directory names no more
  * @nr: how many
+ * @cut: who does not answer loses its queue pairs
  *
- * Who does not answer loses its queue pairs.  Context: process, not a message's
- * handler; as long as two calls take at the most.
+ * Context: process, not a message's handler; as long as two calls take at the most.
+ * Return: whether all have let go of the keys, and of what they had cached.
  */
-void dsm_node_revoke(struct dsm_node *node, u64 region, u32 first, u32 nr)
+bool dsm_node_revoke(struct dsm_node *node, u64 region, u32 first, u32 nr, bool cut)
 {
 	struct dsm_wire_revoke wire = {
 		.region = cpu_to_le64(region),
@@ -102,8 +103,14 @@ void dsm_node_revoke(struct dsm_node *node, u64 region, u32 first, u32 nr)
 	unsigned int i;
 
 	dsm_link_call_all(node, DSM_MSG_REVOKE, &wire, sizeof(wire), silent);
-	for_each_set_bit(i, silent, DSM_MAX_NODES)
-		dsm_link_reset(node->links[i], false);
+	for_each_set_bit(i, silent, DSM_MAX_NODES) {
+		if (cut)
+			dsm_link_reset(node->links[i], false);
+		/* Who was not there in our life, or is dead, has nothing of it. */
+		if (dsm_link_is_lifeless(node->links[i]))
+			clear_bit(i, silent);
+	}
+	return bitmap_empty(silent, DSM_MAX_NODES);
 }
 
 static void dsm_node_release_work(struct work_struct *work)
@@ -111,9 +118,9 @@ static void dsm_node_release_work(struct work_struct *work)
 	struct dsm_region *region = container_of(work, struct dsm_region, release);
 
 	/* First all know that it has ended: to them it is gone, not of somebody else. */
-	dsm_node_revoke(region->node, region->id, 0, DSM_DIR_MAX_ENTRIES);
+	dsm_node_revoke(region->node, region->id, 0, DSM_DIR_MAX_ENTRIES, false);
 	dsm_chunks_unlist(region);
-	dsm_node_revoke(region->node, region->id, 0, DSM_DIR_MAX_ENTRIES);
+	dsm_node_revoke(region->node, region->id, 0, DSM_DIR_MAX_ENTRIES, true);
 	dsm_chunks_release(region->node, &region->chunks);
 	dsm_region_put(region);
 }

@@ -159,7 +159,7 @@ struct dsm_node {
 struct dsm_node *dsm_node_up(const struct dsm_node_config *config);
 int dsm_node_down(struct dsm_node *node, bool force);
 void dsm_node_fence(struct dsm_node *node, u32 peer, u64 epoch);
-void dsm_node_revoke(struct dsm_node *node, u64 region, u32 first, u32 nr);
+bool dsm_node_revoke(struct dsm_node *node, u64 region, u32 first, u32 nr, bool cut);
 int dsm_node_alloc(struct dsm_region *region, u32 home, struct dsm_ref *ref);
 struct dsm_node *dsm_node_find(u32 id);
 u64 dsm_node_local(void);

@@ -4,10 +4,12 @@
  * whichever region and kind, are given back first.
  *
  *	empty -> hidden from processes and the directory
- *	      -> REVOKE: every peer lets go of its keys and copies, or loses its queue pairs
+ *	      -> REVOKE: every peer lets go of its keys and copies
  *	      -> registrations end, the memory is free
  *
  * That takes a message to each peer, so it is done only where there is no room else.
+ * A peer that cannot be told may still have copies, and what is here next could be taken
+ * for what they hold: then the chunk is shown again.  Of a fenced one nothing is left.
  */
 #include <linux/sched/signal.h>
 #include "node.h"
@@ -77,8 +79,14 @@ static void dsm_room_work(struct work_struct *work)
 
 		chunk = list_first_entry(&run, struct dsm_chunk, list);
 		region = chunk->region;
-		dsm_node_revoke(node, region->id, chunk->index, nr);
+		if (!dsm_node_revoke(node, region->id, chunk->index, nr, false) &&
+		    dsm_chunks_show(region, &run))
+			goto put;
+		/* If the region has ended nothing of it is taken for something else. */
+		if (READ_ONCE(region->gone))
+			dsm_node_revoke(node, region->id, chunk->index, nr, true);
 		dsm_chunks_release(node, &run);
+put:
 		while (nr--)
 			dsm_region_put(region);
 	}
