@@ -21,6 +21,9 @@ CONSOLE_REPORT_LINES = 150
 # when it returns from a page fault, with VM set the guest dies of a double fault.
 TCG_CPU = "max,-cx16"
 
+# What the guests of a cluster share, for programs that are to meet without dsm.
+SHARED_BYTES = 4 << 20
+
 
 class Stream:
     """One end of a channel: gives each line that arrives to a function."""
@@ -76,6 +79,13 @@ def has_steady_tsc():
     return "constant_tsc" in flags and "nonstop_tsc" in flags
 
 
+def make_shared_memory():
+    """Zeroes, as long as somebody has the descriptor."""
+    fd = os.memfd_create("dsm-shared")
+    os.truncate(fd, SHARED_BYTES)
+    return fd
+
+
 class Guest:
     """One QEMU and the nodes in it."""
 
@@ -103,7 +113,7 @@ class Guest:
                 "-no-user-config", "-display", "none", "-no-reboot", "-M", "q35",
                 "-cpu", "max" if cluster.kvm else TCG_CPU,
                 "-accel", "kvm" if cluster.kvm else "tcg",
-                "-smp", "2" if cluster.options.one_kernel else "1",
+                "-smp", "2" if cluster.options.one_kernel else "1,maxcpus=2",
                 "-m", str(cluster.options.memory),
                 "-kernel", cluster.kernel.image,
                 "-initrd", f"/proc/self/fd/{cluster.initramfs.fd}",
@@ -125,6 +135,13 @@ class Guest:
             name = f"out.{node}"
             channel(name, lambda line, node=node: cluster.output(node, line))
             args.extend(["-device", f"virtserialport,chardev={name},name={name}"])
+        # Its users need atomic instructions that are atomic between guests, too.  The
+        # emulation takes the trouble only where a guest can have two processors.
+        if cluster.shared_fd is not None:
+            fds.append(os.dup(cluster.shared_fd))
+            args.extend(["-object", "memory-backend-file,id=shared,share=on,"
+                         f"mem-path=/proc/self/fd/{fds[-1]},size={SHARED_BYTES}",
+                         "-device", "ivshmem-plain,memdev=shared"])
         if cluster.switch:
             fds.append(cluster.switch.new_port().detach())
             args.extend(["-netdev", f"socket,id=net,fd={fds[-1]}", "-device",
