@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the suites share: probing an address for a signal, counter deltas,
- * regions of a test, and workers: processes that are attached to some node and
- * run functions of the test for it.
- *
- * A test itself stays in one process, as a process can be attached once only.
- * Everything that is to happen on another node, or in a second process of the
- * same one, is a function that a worker runs.
+ * regions of a test, and by the headers below workers, and the guests they are in.
  */
 #ifndef HELPER_H
 #define HELPER_H
@@ -18,7 +13,9 @@
 
 #include <linux/dsm.h>
 
+#include "agent.h"
 #include "dsm.h"
+#include "worker.h"
 
 /* The cluster that common.sh configures. */
 enum {
@@ -142,28 +139,6 @@ struct dsm *attach_at(unsigned int node, const char *region, int flags);
 
 /* Ends the exclusive borrow that an object was born with, and frees it. */
 int object_drop(struct dsm *dsm, struct dsm_ref *ref);
-
-/* Runs in a worker; @arg is memory that the test and the worker share. */
-typedef long (*job_fn)(struct dsm *dsm, void *arg);
-
-#define WORKER_ARG_BYTES 65536
-
-struct worker {
-	pid_t pid;
-	int sock;
-	void *arg;
-};
-
-/* @region NULL: does not attach.  0 or -errno, also that of the attachment. */
-int worker_start(struct worker *w, unsigned int node, const char *region,
-		 int flags);
-int worker_post(struct worker *w, job_fn fn);
-/* The job's result; -ETIMEDOUT, or -EPIPE if the worker died. */
-long worker_wait(struct worker *w, unsigned int ms);
-long worker_run(struct worker *w, job_fn fn);
-/* Waits until it sleeps in the kernel. */
-bool worker_sleeps(struct worker *w, const volatile int *entered);
-void worker_stop(struct worker *w);
 
 /* waitpid() with a bound: 0 and *status, or -ETIMEDOUT after killing it. */
 int reap(pid_t pid, int *status, unsigned int ms);
