@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -29,15 +28,11 @@ FIXTURE(alloc)
 	struct dsm_ref reserve; /* what is not to be filled */
 };
 
-/* Set before the workers are forked. */
-static struct dsm_ref *shared_heap;
+static struct dsm_ref *const shared_heap = (struct dsm_ref *)SHARED_ADDR;
 
 FIXTURE_SETUP(alloc)
 {
-	shared_heap = mmap(NULL, HEAP_REFS * sizeof(*shared_heap),
-			   PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			   -1, 0);
-	ASSERT_NE(MAP_FAILED, shared_heap);
+	ASSERT_TRUE(shared_map(HEAP_REFS * sizeof(*shared_heap)));
 	self->heap = shared_heap;
 	region_name(self->region);
 	ASSERT_EQ(0, dsm_region_create(NODE_HOME, self->region, 0600));
@@ -53,7 +48,6 @@ FIXTURE_TEARDOWN(alloc)
 	worker_stop(&self->peer);
 	dsm_detach(self->dsm);
 	dsm_region_remove(NODE_HOME, self->region);
-	munmap(self->heap, HEAP_REFS * sizeof(*self->heap));
 }
 
 TEST_F(alloc, every_size_is_rounded_up_and_zero)

@@ -415,15 +415,6 @@ static long borrow_mut_and_scribble(struct dsm *dsm, void *arg)
 	return 0;
 }
 
-static void kill_worker(struct __test_metadata *_metadata, struct worker *w)
-{
-	int status;
-
-	ASSERT_EQ(0, kill(w->pid, SIGKILL));
-	ASSERT_EQ(0, reap(w->pid, &status, WAIT_MS));
-	w->pid = 0;
-}
-
 /* After the death of what had it. */
 static void expect_poisoned(struct __test_metadata *_metadata,
 			    FIXTURE_DATA(grant) * self, struct dsm_ref *ref)
@@ -447,7 +438,7 @@ static void expect_poisoned(struct __test_metadata *_metadata,
 TEST_F(grant, death_inside_an_exclusive_borrow_is_EOWNERDEAD_until_accepted)
 {
 	ASSERT_EQ(0, worker_run(&self->other, borrow_mut_and_scribble));
-	kill_worker(_metadata, &self->other);
+	ASSERT_EQ(0, worker_kill(&self->other));
 	expect_poisoned(_metadata, self, &self->ref);
 	ASSERT_NE(NULL, dsm_borrow_mut(self->dsm, &self->ref, DSM_ACCEPT));
 	EXPECT_EQ(0x5a, self->p[PAGE_BYTES - 1]);
@@ -461,7 +452,7 @@ TEST_F(grant, death_inside_an_exclusive_borrow_is_EOWNERDEAD_until_accepted)
 TEST_F(grant, peer_accepts_what_a_dead_process_left)
 {
 	ASSERT_EQ(0, worker_run(&self->other, borrow_mut_and_scribble));
-	kill_worker(_metadata, &self->other);
+	ASSERT_EQ(0, worker_kill(&self->other));
 	expect_poisoned(_metadata, self, &self->ref);
 	self->far->flags = DSM_ACCEPT;
 	/* The claim that was refused may still be on its way back. */
@@ -481,7 +472,7 @@ TEST_F(grant, peer_accepts_what_a_dead_process_left)
 TEST_F(grant, what_a_dead_process_left_can_be_dropped)
 {
 	ASSERT_EQ(0, worker_run(&self->other, borrow_mut_and_scribble));
-	kill_worker(_metadata, &self->other);
+	ASSERT_EQ(0, worker_kill(&self->other));
 	EXPECT_EQ(0, dsm_drop(self->dsm, &self->ref));
 	EXPECT_EQ(-ESTALE, worker_run(&self->peer, borrow));
 }
@@ -491,7 +482,7 @@ TEST_F(grant, newborn_object_of_a_dead_process_is_EOWNERDEAD)
 	struct dsm_ref *ref = &self->there->ref;
 
 	ASSERT_EQ(0, worker_run(&self->other, alloc_one));
-	kill_worker(_metadata, &self->other);
+	ASSERT_EQ(0, worker_kill(&self->other));
 	expect_poisoned(_metadata, self, ref);
 	EXPECT_NE(NULL, dsm_borrow_mut(self->dsm, ref, DSM_ACCEPT));
 }
@@ -502,7 +493,7 @@ TEST_F(grant, what_a_dead_process_had_moved_here_is_EOWNERDEAD)
 	struct worker next;
 
 	ASSERT_EQ(0, worker_run(&self->peer, borrow_mut_and_scribble));
-	kill_worker(_metadata, &self->peer);
+	ASSERT_EQ(0, worker_kill(&self->peer));
 	EXPECT_EQ(NULL, dsm_borrow(self->dsm, ref));
 	EXPECT_EQ(EOWNERDEAD, errno);
 	ASSERT_EQ(0, worker_start(&next, NODE_PEER, self->region, O_RDWR));
@@ -534,7 +525,7 @@ TEST_F(grant, shared_borrows_end_with_their_process)
 	ASSERT_EQ(0, worker_run(&self->other, borrow));
 	ASSERT_EQ(0, worker_run(&self->other, borrow));
 	ASSERT_EQ(-1, worker_run(&self->other, content));
-	kill_worker(_metadata, &self->other);
+	ASSERT_EQ(0, worker_kill(&self->other));
 	EXPECT_EQ(NULL, dsm_borrow_mut(self->dsm, &self->ref, 0));
 	EXPECT_EQ(EBUSY, errno);
 	worker_stop(&next);

@@ -6,8 +6,8 @@
 # Prints the suites' TAP with an indent and one line of TAP for each suite.  A
 # suite fails if one of its tests does, if it outlives its limit, if the kernel
 # complains meanwhile, or if the module cannot be unloaded afterwards.  After
-# SECONDS (0: never) no suite is begun.  A suite whose name begins with "net-"
-# sets its guest up itself.
+# SECONDS (0: never) no suite is begun.  A suite whose name begins with "net-" has
+# a guest for each node: a script of that name, or net-own.sh.
 
 HERE=$(dirname "$0")
 # shellcheck source=common.sh
@@ -53,7 +53,7 @@ run_suite()
 		problem=$why
 	else
 		{
-			timeout -s KILL "$SUITE_SECONDS" "$HERE/$3" 2>&1
+			SUITE=$2 timeout -s KILL "$SUITE_SECONDS" "$HERE/$3" 2>&1
 			echo $? >/tmp/suite.status
 		} | sed 's/^/    /'
 		read -r status </tmp/suite.status
@@ -94,7 +94,11 @@ for name; do
 	fi
 	number=$((number + 1))
 	file=$name
-	[ ! -e "$HERE/$name.sh" ] || file=$name.sh
+	if [ -e "$HERE/$name.sh" ]; then
+		file=$name.sh
+	elif [ "${name#net-}" != "$name" ]; then
+		file=net-own.sh
+	fi
 	run_suite $number "$name" "$file" || worst=1
 	# Nothing can be learned in a guest whose module is stuck.
 	if [ -d /sys/module/dsm ]; then

@@ -4,11 +4,9 @@
  * rivals for one handle.
  */
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -27,8 +25,7 @@ struct race {
 	int result[RIVALS][RACE_ROUNDS];
 };
 
-/* Set before the workers are forked. */
-static struct race *race;
+static struct race *const race = (struct race *)SHARED_ADDR;
 
 FIXTURE(move)
 {
@@ -40,9 +37,7 @@ FIXTURE(move)
 
 FIXTURE_SETUP(move)
 {
-	race = mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, race);
+	ASSERT_TRUE(shared_map(sizeof(*race)));
 	region_name(self->region);
 	ASSERT_EQ(0, dsm_region_create(NODE_HOME, self->region, 0600));
 	ASSERT_EQ(0,
@@ -61,7 +56,6 @@ FIXTURE_TEARDOWN(move)
 	worker_stop(&self->tight);
 	dsm_detach(self->dsm);
 	dsm_region_remove(NODE_HOME, self->region);
-	munmap(race, sizeof(*race));
 }
 
 /* A handle that owns nothing any more reads its own version, or nothing. */
@@ -194,11 +188,18 @@ TEST_F(move, small_ones_move_to_and_fro)
 
 /* ---- rivals ---- */
 
-static void meet(unsigned int i)
+static bool meet(unsigned int i)
 {
+	uint64_t end = now_ms() + WAIT_MS;
+	unsigned int turns = 0;
+
 	atomic_fetch_add(&race->arrived, 1);
-	while (atomic_load(&race->arrived) < race->rivals * (i + 1))
-		sched_yield();
+	while (atomic_load(&race->arrived) < race->rivals * (i + 1)) {
+		if (now_ms() > end)
+			return false;
+		wait_turn(&turns);
+	}
+	return true;
 }
 
 /* Each wants all; who gets one writes its own number. */
@@ -207,7 +208,8 @@ static long run_race(struct dsm *dsm, unsigned int rival)
 	for (unsigned int i = 0; i < race->n; i++) {
 		struct dsm_ref ref = race->refs[i];
 
-		meet(i);
+		if (!meet(i))
+			return -ETIMEDOUT;
 		race->result[rival][i] =
 			(int)rewrite(dsm, &ref, 0, 1000 + rival);
 		if (!race->result[rival][i])

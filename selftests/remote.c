@@ -205,15 +205,12 @@ TEST_F(remote, lookup_is_interrupted_by_a_signal)
 TEST_F(remote, waiting_process_can_be_killed)
 {
 	struct worker next;
-	int status;
 
 	name_copy(self->x->name, "nothing");
 	self->x->timeout_ms = 10 * WAIT_MS;
 	ASSERT_EQ(0, worker_post(&self->peer, look_up));
 	ASSERT_TRUE(worker_sleeps(&self->peer, &self->x->entered));
-	ASSERT_EQ(0, kill(self->peer.pid, SIGKILL));
-	ASSERT_EQ(0, reap(self->peer.pid, &status, WAIT_MS));
-	self->peer.pid = 0;
+	ASSERT_EQ(0, worker_kill(&self->peer));
 	ASSERT_EQ(0, worker_start(&next, NODE_PEER, self->region, O_RDONLY));
 	name_copy(((struct exchange *)next.arg)->name, "nothing");
 	EXPECT_EQ(-ENOENT, worker_run(&next, look_up));

@@ -22,7 +22,9 @@ BUDGET=${BUDGET:-0}
 ALL="ioctl request region object grant window map lib remote fault cache process
      gone revoke failnth
      borrow alloc room move misuse death silence
-     rogue dsmctl config module litmus stress net-walk net-member net-kill"
+     rogue dsmctl config module litmus stress net-walk net-member net-kill
+     net-move net-borrow net-litmus net-death net-stress net-silence net-misuse
+     net-alloc"
 
 # Emulation under KASAN is slow.
 limit_seconds=2400
@@ -167,7 +169,7 @@ run_shared()
 
 run_net()
 {
-	local name=$1 left node status
+	local name=$1 left node status nodes=3
 	local -a arguments=()
 
 	left=$(seconds_left)
@@ -175,11 +177,16 @@ run_net()
 		left_out+=("$name")
 		return
 	fi
-	[ "$name" != net-kill ] ||
-		arguments=(--kill "3@$kill_at+$back_after")
+	case $name in
+	net-kill)
+		arguments=(--kill "3@$kill_at+$back_after") ;;
+	net-litmus | net-silence)
+		nodes=4
+		arguments=(-n 4) ;;
+	esac
 	cluster "${arguments[@]}" -- sh -c "$(in_guest 0 "$name")"
 	status=$?
-	for node in 1 2 3; do
+	for node in $(seq $nodes); do
 		[ -n "${result[$name on node $node]-}" ] ||
 			suite_died "$name on node $node" \
 				"the guest ended in it ($status)"
