@@ -27,7 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,7 +63,7 @@ struct slot {
 	_Atomic uint64_t word[3];
 };
 
-/* What the processes share. */
+/* What the processes share, wherever they are. */
 static struct shared {
 	const struct program *program;
 	enum channel channel;
@@ -84,7 +83,7 @@ static struct shared {
 	/* What is counted. */
 	atomic_uint forbidden, inexact, backward, retries, errors, evictions;
 	char what[256]; /* of the first error */
-} * shared;
+} *const shared = (struct shared *)SHARED_ADDR;
 
 struct actor {
 	struct dsm *dsm;
@@ -134,39 +133,60 @@ static void point(struct actor *a)
 			atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* Sleeps, as spinning takes the CPU from those that are waited for. */
-static void barrier(void)
-{
-	unsigned int phase = atomic_load(&shared->phase);
-
-	if (atomic_fetch_add(&shared->arrived, 1) == shared->actors - 1) {
-		atomic_store(&shared->arrived, 0);
-		atomic_store(&shared->phase, phase + 1);
-		syscall(SYS_futex, &shared->phase, FUTEX_WAKE, ACTORS, NULL,
-			NULL, 0);
-		return;
-	}
-	while (atomic_load(&shared->phase) == phase)
-		syscall(SYS_futex, &shared->phase, FUTEX_WAIT, phase, NULL,
-			NULL, 0);
-}
-
-/* All begin at a time. */
-static void line_up(void)
-{
-	unsigned int all = shared->round * shared->actors;
-
-	atomic_fetch_add(&shared->lined_up, 1);
-	while (atomic_load(&shared->lined_up) < all)
-		sched_yield();
-}
-
 static void failed(struct actor *a, const char *what, int error)
 {
 	if (!atomic_fetch_add(&shared->errors, 1))
 		snprintf(shared->what, sizeof(shared->what),
 			 "actor %u, round %u: %s: %s", a->id, shared->round,
 			 what, strerror(error));
+}
+
+/* Sleeps, as spinning takes the CPU from those that are waited for. */
+static void phase_wait(unsigned int phase, unsigned int *turns)
+{
+	const struct timespec limit = { .tv_sec = 1 };
+
+	/* There are no futexes between guests. */
+	if (guests() > 1)
+		wait_turn(turns);
+	else
+		syscall(SYS_futex, &shared->phase, FUTEX_WAIT, phase, &limit,
+			NULL, 0);
+}
+
+/* False if somebody does not come. */
+static bool barrier(struct actor *a)
+{
+	unsigned int phase = atomic_load(&shared->phase), turns = 0;
+	uint64_t end = now_ms() + ROUND_LIMIT_MS;
+
+	if (atomic_fetch_add(&shared->arrived, 1) == shared->actors - 1) {
+		atomic_store(&shared->arrived, 0);
+		atomic_store(&shared->phase, phase + 1);
+		syscall(SYS_futex, &shared->phase, FUTEX_WAKE, ACTORS, NULL,
+			NULL, 0);
+		return true;
+	}
+	while (atomic_load(&shared->phase) == phase) {
+		if (now_ms() > end) {
+			failed(a, "barrier", ETIMEDOUT);
+			return false;
+		}
+		phase_wait(phase, &turns);
+	}
+	return true;
+}
+
+/* All begin at a time. */
+static void line_up(void)
+{
+	uint64_t end = now_ms() + ROUND_LIMIT_MS;
+	unsigned int all = shared->round * shared->actors, turns = 0;
+
+	atomic_fetch_add(&shared->lined_up, 1);
+	/* If somebody does not come, the barrier says so. */
+	while (atomic_load(&shared->lined_up) < all && now_ms() < end)
+		wait_turn(&turns);
 }
 
 /* What happens to who looks at what is being written. */
@@ -211,8 +231,10 @@ static void slot_get(struct slot *slot, struct dsm_ref *ref)
 
 static void slot_take(struct slot *slot)
 {
+	unsigned int turns = 0;
+
 	while (atomic_exchange(&slot->taken, 1))
-		sched_yield();
+		wait_turn(&turns);
 }
 
 static void *borrow_mut(struct actor *a, struct dsm_ref *ref)
@@ -602,12 +624,14 @@ static long act(struct dsm *dsm, void *arg)
 		if (is_first_writer(&a, i) && !create_var(&a, i))
 			failed(&a, "create_var", errno);
 	for (;;) {
-		barrier();
+		if (!barrier(&a))
+			return -ETIMEDOUT;
 		if (atomic_load(&shared->over))
 			return 0;
 		line_up();
 		run_round(&a);
-		barrier();
+		if (!barrier(&a))
+			return -ETIMEDOUT;
 		if (a.id == 0) {
 			bool seen;
 
@@ -644,16 +668,15 @@ static uint32_t pick_seed(void)
 static bool set_up(void)
 {
 	region_name(region);
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	return shared != MAP_FAILED && !dsm_region_create(1, region, 0600);
+	return shared_map(sizeof(*shared)) &&
+	       !dsm_region_create(NODE_HOME, region, 0600);
 }
 
 static void tear_down(void)
 {
 	for (unsigned int i = 0; i < ACTORS; i++)
 		worker_stop(&workers[i]);
-	dsm_region_remove(1, region);
+	dsm_region_remove(NODE_HOME, region);
 }
 
 static void run(struct __test_metadata *_metadata,
@@ -815,21 +838,21 @@ TEST_F(litmus_break, who_reads_what_was_evicted_and_written_is_told)
 	const uint64_t *p;
 	struct dsm *dsm;
 
-	dsm = attach_at(2, region, O_RDWR);
+	dsm = attach_at(NODE_HOME, region, O_RDWR);
 	ASSERT_NE(NULL, dsm);
-	ASSERT_EQ(0, worker_start(&workers[0], 1, region, O_RDWR));
+	ASSERT_EQ(0, worker_start(&workers[0], NODE_PEER, region, O_RDWR));
 	ASSERT_EQ(0, worker_run(&workers[0], write_there));
 	ref = *(struct dsm_ref *)workers[0].arg;
 	/* Evicted alone: the page comes again as it was. */
 	p = dsm_borrow(dsm, &ref);
 	ASSERT_NE(NULL, p);
-	ASSERT_TRUE(evict_all(2));
+	ASSERT_TRUE(evict_all(NODE_HOME));
 	EXPECT_TRUE(words_are(p, ref.size, 0, ref.version));
 	EXPECT_EQ(0, dsm_return(dsm, &ref));
 	/* And written, against the rules. */
 	p = dsm_borrow(dsm, &ref);
 	ASSERT_NE(NULL, p);
-	ASSERT_TRUE(evict_all(2));
+	ASSERT_TRUE(evict_all(NODE_HOME));
 	ASSERT_EQ(0, worker_run(&workers[0], write_there));
 	EXPECT_FALSE(words_are(p, ref.size, 0, ref.version));
 	EXPECT_EQ(-1, dsm_return(dsm, &ref));

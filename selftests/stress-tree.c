@@ -7,7 +7,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "stress.h"
 
@@ -384,9 +383,34 @@ static void change_tree(struct thread *t, struct dsm_ref *ref,
 
 static bool send_to(unsigned int to, const struct dsm_ref *ref, uint64_t lend)
 {
-	const struct message m = { .ref = *ref, .lend = lend };
+	struct post *post = &shared->post[to];
+	unsigned int in, turns = 0;
+	bool room;
 
-	return write(shared->pipe[to][1], &m, sizeof(m)) == sizeof(m);
+	/* Nobody is killed who has it. */
+	while (atomic_exchange(&post->lock, 1))
+		wait_turn(&turns);
+	in = atomic_load(&post->in);
+	room = in - atomic_load(&post->out) < POST;
+	if (room) {
+		post->message[in % POST] =
+			(struct message){ .ref = *ref, .lend = lend };
+		atomic_store(&post->in, in + 1);
+	}
+	atomic_store(&post->lock, 0);
+	return room;
+}
+
+static bool take_message(unsigned int to, struct message *m)
+{
+	struct post *post = &shared->post[to];
+	unsigned int out = atomic_load(&post->out);
+
+	if (out == atomic_load(&post->in))
+		return false;
+	*m = post->message[out % POST];
+	atomic_store(&post->out, out + 1);
+	return true;
 }
 
 /* Returns whether there was a message. */
@@ -394,7 +418,7 @@ static bool receive(struct thread *t)
 {
 	struct message m;
 
-	if (read(shared->pipe[t->id][0], &m, sizeof(m)) != sizeof(m))
+	if (!take_message(t->id, &m))
 		return false;
 	if (m.lend) {
 		read_tree(t, &m.ref);
@@ -476,12 +500,16 @@ static void work(struct thread *t)
 
 static void drop_roots(struct thread *t)
 {
+	unsigned int turns = 0;
+
 	while (t->nr && !shared->stop) {
 		struct root *r = &t->root[t->nr - 1];
 
 		if (!is_back(r)) {
-			if (!receive(t))
-				sched_yield();
+			if (receive(t))
+				turns = 0;
+			else
+				wait_turn(&turns);
 			continue;
 		}
 		t->nr--;
@@ -492,6 +520,7 @@ static void drop_roots(struct thread *t)
 void *thread_main(void *arg)
 {
 	struct thread *t = arg;
+	unsigned int turns = 0;
 
 	seed_thread(t);
 	for (unsigned int i = 0; i < shared->ops && !shared->stop; i++) {
@@ -502,10 +531,12 @@ void *thread_main(void *arg)
 	}
 	drop_roots(t);
 	atomic_fetch_add(&shared->done, 1);
-	/* What is in the pipes now is all that will ever be. */
+	/* What was posted by now is all that will ever be. */
 	while (atomic_load(&shared->done) < THREADS && !shared->stop)
-		if (!receive(t))
-			sched_yield();
+		if (receive(t))
+			turns = 0;
+		else
+			wait_turn(&turns);
 	while (!shared->stop && (receive(t) || t->nr))
 		drop_roots(t);
 	return NULL;

@@ -2,7 +2,7 @@
 /*
  * Randomised stress of ownership, for stress.sh: threads of three nodes borrow, change,
  * move, drop and allocate objects that hold handles to each other, and pass them on
- * through pipes.
+ * through memory that they share.
  *
  * An object's contents say which handle they are for, under a checksum: its address and
  * its version.  So any read through a handle is either exact or is seen not to be.  A
@@ -23,8 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,8 +30,6 @@
 #include "helper.h"
 #include "internal.h"
 #include "stress.h"
-
-struct shared *shared;
 
 /* ---- violators ---- */
 
@@ -401,9 +397,15 @@ FIXTURE(stress)
 {
 	char region[DSM_NAME_BYTES];
 	struct worker worker[NODES], rogue[NODES], victim[NODES];
-	struct worker evictor;
+	struct worker evictor[NODES]; /* one in each guest */
 	struct counters before[NODES];
 };
+
+/* Is there one for the node with this index? */
+static bool evicts(unsigned int i)
+{
+	return !i || is_far(i + 1);
+}
 
 FIXTURE_SETUP(stress)
 {
@@ -412,20 +414,19 @@ FIXTURE_SETUP(stress)
 	regions_clear();
 	region_name(self->region);
 	ASSERT_EQ(0, dsm_region_create(NODE_HOME, self->region, 0600));
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, shared);
+	ASSERT_TRUE(shared_map(sizeof(*shared)));
 	shared->seed = seed ? (uint32_t)strtoul(seed, NULL, 0)
 			    : (uint32_t)now_ms();
 	shared->ops = rounds(OPS);
-	for (unsigned int i = 0; i < THREADS; i++)
-		ASSERT_EQ(0, pipe2(shared->pipe[i], O_NONBLOCK | O_CLOEXEC));
 	for (unsigned int i = 0; i < NODES; i++) {
 		ASSERT_EQ(0, counters_read(i + 1, 0, &self->before[i]));
 		ASSERT_EQ(0, worker_start(&self->worker[i], i + 1, self->region,
 					  O_RDWR));
 	}
-	ASSERT_EQ(0, worker_start(&self->evictor, 0, NULL, 0));
+	for (unsigned int i = 0; i < NODES; i++)
+		if (evicts(i))
+			ASSERT_EQ(0, worker_start(&self->evictor[i], i + 1,
+						  NULL, 0));
 }
 
 FIXTURE_TEARDOWN(stress)
@@ -435,14 +436,16 @@ FIXTURE_TEARDOWN(stress)
 		worker_stop(&self->worker[i]);
 		worker_stop(&self->rogue[i]);
 		worker_stop(&self->victim[i]);
+		worker_stop(&self->evictor[i]);
 	}
-	worker_stop(&self->evictor);
 	regions_clear();
 }
 
 static void run(struct __test_metadata *_metadata, FIXTURE_DATA(stress) * self)
 {
-	EXPECT_EQ(0, worker_post(&self->evictor, evict));
+	for (unsigned int i = 0; i < NODES; i++)
+		if (evicts(i))
+			EXPECT_EQ(0, worker_post(&self->evictor[i], evict));
 	for (unsigned int i = 0; i < NODES; i++)
 		ASSERT_EQ(0, worker_post(&self->worker[i], act));
 }
@@ -455,7 +458,9 @@ static void finish(struct __test_metadata *_metadata,
 	for (unsigned int i = 0; i < NODES; i++)
 		EXPECT_EQ(0,
 			  worker_wait(&self->worker[i], TEST_SECONDS * 1000));
-	EXPECT_EQ(0, worker_wait(&self->evictor, TEST_SECONDS * 1000));
+	for (unsigned int i = 0; i < NODES; i++)
+		if (evicts(i))
+			EXPECT_EQ(0, worker_wait(&self->evictor[i], WAIT_MS));
 	for (unsigned int i = 0; i < NODES && shared->rogues; i++) {
 		EXPECT_EQ(0, worker_wait(&self->rogue[i], WAIT_MS));
 		worker_stop(&self->rogue[i]);
@@ -530,12 +535,9 @@ static void kill_one(struct __test_metadata *_metadata, struct worker *victim,
 {
 	struct timespec pause = { .tv_nsec = next_random(random) % 100000000 };
 	struct worker undertaker;
-	int status;
 
 	nanosleep(&pause, NULL);
-	kill(victim->pid, SIGKILL);
-	EXPECT_EQ(0, reap(victim->pid, &status, WAIT_MS));
-	victim->pid = 0;
+	EXPECT_EQ(0, worker_kill(victim));
 	worker_stop(victim);
 	EXPECT_EQ(0, worker_start(&undertaker, node, region, O_RDWR));
 	EXPECT_EQ(0, worker_run(&undertaker, bury));

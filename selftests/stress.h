@@ -22,6 +22,7 @@ enum {
 	LARGE_PAGES = 17, /* at most */
 	LENDS = 4, /* of a thread at a time */
 	KNOWN = 1024, /* handles that violators choose from */
+	POST = 256, /* messages on their way to a thread */
 	KILLS = 12,
 	VICTIM_ROOTS = 32,
 	TEST_SECONDS = 14400,
@@ -44,6 +45,13 @@ struct message {
 	uint64_t lend; /* 0: it is yours; else read it, then say so there */
 };
 
+/* Many put in, one takes out. */
+struct post {
+	atomic_uint lock; /* of who puts in */
+	atomic_uint in, out; /* how many */
+	struct message message[POST];
+};
+
 /* A handle that is or was good. */
 struct known {
 	atomic_uint lock;
@@ -55,7 +63,7 @@ struct shared {
 	uint32_t seed;
 	unsigned int ops;
 	bool rogues;
-	int pipe[THREADS][2];
+	struct post post[THREADS];
 	atomic_uint done; /* threads that send no more */
 	atomic_uint stop;
 	atomic_uint lend[THREADS * LENDS];
@@ -70,7 +78,7 @@ struct shared {
 	char what[512]; /* of the first error */
 };
 
-extern struct shared *shared;
+static struct shared *const shared = (struct shared *)SHARED_ADDR;
 
 struct root {
 	struct dsm_ref ref;
