@@ -9,7 +9,8 @@ HERE=$(dirname "$0")
 . "$HERE/common.sh"
 
 # Memory and copies of each node are those that the suite has in one kernel.
-suite=${SUITE#net-}
+suite=${SUITE:?is not set}
+suite=${suite#net-}
 memory=96M
 cache=32M
 tight_cache=1M
