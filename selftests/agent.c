@@ -463,11 +463,11 @@ bool shared_map(size_t bytes)
 
 static bool box_used[BOXES];
 
-int far_start(struct mailbox **to, unsigned int node, const char *region,
+int far_start(struct mailbox **box, unsigned int node, const char *region,
 	      int flags)
 {
 	unsigned int i = FIRST_WORKER;
-	struct mailbox *box;
+	struct mailbox *free_box;
 	long err;
 
 	while (i < BOXES && box_used[i])
@@ -476,20 +476,20 @@ int far_start(struct mailbox **to, unsigned int node, const char *region,
 		return -EMFILE;
 	if (!tidy_up())
 		return -ETIMEDOUT;
-	box = &all->box[i];
-	memset(box, 0, sizeof(*box));
-	box->node = node;
-	box->attach = region;
-	box->flags = flags;
+	free_box = &all->box[i];
+	memset(free_box, 0, sizeof(*free_box));
+	free_box->node = node;
+	free_box->attach = region;
+	free_box->flags = flags;
 	if (region)
-		name_copy(box->region, region);
-	atomic_store(&box->asked, 1);
-	err = order_for(box, start_there);
+		name_copy(free_box->region, region);
+	atomic_store(&free_box->asked, 1);
+	err = order_for(free_box, start_there);
 	if (err)
 		return (int)err;
 	box_used[i] = true;
-	*to = box;
-	return (int)far_wait(box, WAIT_MS);
+	*box = free_box;
+	return (int)far_wait(free_box, WAIT_MS);
 }
 
 bool far_sleeps(struct mailbox *box)

@@ -329,7 +329,7 @@ static void die_moving(struct __test_metadata *_metadata,
 		       FIXTURE_DATA(death) * self, size_t bytes, unsigned int n)
 {
 	/* A move between guests takes longer. */
-	unsigned int most_us = is_far(NODE_PEER) ? 100000 : 20000;
+	unsigned int most_us = is_far(NODE_PEER) ? 200000 : 20000;
 	unsigned int moved = 0, stayed = 0, lost = 0;
 	uint32_t random = 17;
 	struct dsm_ref old[100];

@@ -29,6 +29,7 @@ enum {
 #define WORD_BYTES sizeof(uint64_t)
 #define ENTRY_BYTES 64 /* of a chunk directory */
 #define QUIET_MS 20 /* what is still to come has come */
+#define QUIET_TRIES 100
 #define LATER_MS 10000
 
 /* What a node counts for one operation. */
@@ -487,6 +488,7 @@ struct census {
 
 static bool census_take(struct census *c)
 {
+	memset(c, 0, sizeof(*c));
 	for (unsigned int node = ACTOR; node <= last_node(); node++)
 		if (counters_read(node, 0, &c->of[node]))
 			return false;
@@ -504,6 +506,34 @@ static void census_subtract(struct census *c, const struct census *before)
 	for (unsigned int node = ACTOR; node <= last_node(); node++)
 		for (unsigned int i = 0; i < DSM_COUNTER_NR; i++)
 			c->of[node].v[i] -= before->of[node].v[i];
+}
+
+static bool is_still(const struct census *c)
+{
+	for (unsigned int node = ACTOR; node <= last_node(); node++)
+		for (unsigned int i = 0; i < DSM_COUNTER_NR; i++)
+			if (c->of[node].v[i] && is_counted(i))
+				return false;
+	return true;
+}
+
+/* Once what the set-up left to be done later, as to read ahead, has been done. */
+static bool census_take_settled(struct census *c)
+{
+	for (unsigned int i = 0; i < QUIET_TRIES; i++) {
+		struct census change;
+
+		if (!census_take(c))
+			return false;
+		usleep(QUIET_MS * 1000);
+		if (!census_take(&change))
+			return false;
+		census_subtract(&change, c);
+		if (is_still(&change))
+			return true;
+	}
+	dprintf(1, "# the nodes do not come to rest\n");
+	return false;
 }
 
 static bool links_changed(const struct census *c)
@@ -600,9 +630,7 @@ static bool row_run(silence *self, const struct row *row,
 				strerror(errno));
 			return false;
 		}
-		/* What the set-up left to be done later has been done. */
-		usleep(QUIET_MS * 1000);
-		if (!census_take(&before))
+		if (!census_take_settled(&before))
 			return false;
 		if (!row->run(self)) {
 			dprintf(1, "# %s: %s\n", row->what, strerror(errno));
