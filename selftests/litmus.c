@@ -771,13 +771,14 @@ static unsigned int variant_rounds(unsigned int share,
 				   unsigned int stress_share)
 {
 	const char *ci = getenv("ROUNDS");
+	/* A round takes about 10 ms between guests. */
+	bool slow = guests() > 1;
 
 	if (rounds(1) > 1)
-		return STRESS_ROUNDS / stress_share;
+		return STRESS_ROUNDS / stress_share / (slow ? 50 : 1);
 	if (ci)
 		return (unsigned int)strtoul(ci, NULL, 0) / share;
-	/* A round takes up to 20 ms between guests, and a tenth of that in one kernel. */
-	return (guests() > 1 ? CI_ROUNDS / 5 : CI_ROUNDS) / share;
+	return CI_ROUNDS / share / (slow ? 5 : 1);
 }
 
 #define LITMUS(program)                                                     \

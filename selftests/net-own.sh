@@ -39,4 +39,5 @@ if ! module_load || ! cluster_up "$DSM_NODE"; then
 	echo "Bail out! the cluster does not come up"
 	exit 1
 fi
+! is_debug_kernel || export ROUNDS=40
 SUITE_GUEST=$DSM_NODE "$HERE/$suite"

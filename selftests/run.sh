@@ -8,8 +8,9 @@
 #	STRESS	not empty: no budget, and the suites run more rounds
 #
 # Suites called net-* need a guest for each node and get their own ones; all the
-# others share one guest.  If a guest dies or gets stuck, the suite that ran is a
-# failure and the rest goes on in a new guest.  Exit status 0: nothing failed.
+# others share one guest.  Those about ownership are in both, as move and net-move.
+# If a guest dies or gets stuck, the suite that ran is a failure and the rest goes on
+# in a new guest.  Exit status 0: nothing failed.
 
 set -u
 
