@@ -232,7 +232,8 @@ static bool made_elsewhere(silence *self, job_fn job, size_t bytes)
 	if (worker_run(home, job))
 		return false;
 	self->ref = x->ref;
-	return share(self, self->bytes);
+	/* All of it: nothing is left to be read ahead while something is counted. */
+	return share(self, self->ref.size);
 }
 
 /* In a chunk that the actor knows. */
