@@ -25,7 +25,7 @@ ALL="ioctl request region object grant window map lib remote fault cache process
      borrow alloc room move misuse death silence
      rogue dsmctl config module litmus stress net-walk net-member net-kill
      net-move net-borrow net-litmus net-death net-stress net-silence net-misuse
-     net-alloc"
+     net-alloc net-grant net-object"
 
 # Emulation under KASAN is slow.
 limit_seconds=2400
