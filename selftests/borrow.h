@@ -107,6 +107,17 @@ static inline long drop(struct dsm *dsm, struct dsm_ref *ref)
 	return dsm_drop(dsm, ref) ? -errno : 0;
 }
 
+static inline long drop_calmly(struct dsm *dsm, struct dsm_ref *ref)
+{
+	uint64_t end = now_ms() + WAIT_MS;
+	long err;
+
+	do
+		err = drop(dsm, ref);
+	while (err == -EBUSY && now_ms() < end);
+	return err;
+}
+
 /* ---- the same as jobs ---- */
 
 static inline long make_there(struct dsm *dsm, void *arg)

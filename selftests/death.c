@@ -133,7 +133,7 @@ static void expect_ending(struct __test_metadata *_metadata,
 		*ref = self->x->ref;
 		break;
 	case DROP_HERE:
-		EXPECT_EQ(0, drop(self->dsm, &here.ref));
+		EXPECT_EQ(0, drop_calmly(self->dsm, &here.ref));
 		break;
 	default:
 		EXPECT_EQ(0, ask(&self->peer, drop_there, ref, 0));
@@ -207,7 +207,7 @@ TEST_F(death, before_the_first_version)
 		expect_owner_dead(_metadata, self, &ref);
 		EXPECT_EQ(-1, dsm_publish(self->dsm, "it", &ref));
 		EXPECT_EQ(EOWNERDEAD, errno);
-		EXPECT_EQ(0, drop(self->dsm, &ref));
+		EXPECT_EQ(0, drop_calmly(self->dsm, &ref));
 	}
 }
 

@@ -463,7 +463,7 @@ TEST_F(misuse, dropped_and_moved_handles)
 		/* Moved: what is exclusive fails. */
 		ASSERT_EQ(0, ask(&self->peer, write_there, &old, 4));
 		moved = self->x->ref;
-		EXPECT_EQ(-ESTALE, rewrite(self->dsm, &old, 0, 0));
+		EXPECT_EQ(-ESTALE, rewrite_calmly(self->dsm, &old, 0));
 		EXPECT_EQ(-ESTALE, drop(self->dsm, &old));
 		EXPECT_EQ(-ESTALE,
 			  ask_calmly(&self->peer, write_there, &old, 0));

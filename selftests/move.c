@@ -64,6 +64,7 @@ static bool is_old(struct dsm *dsm, const struct dsm_ref *old, uint32_t seed)
 	struct dsm_ref copy = *old;
 	long read = check(dsm, old, seed);
 
+	/* The claim of who has just taken it may not say yet that it is gone. */
 	return (read == 0 || read == -ESTALE) &&
 	       rewrite_calmly(dsm, &copy, seed + 1) == -ESTALE &&
 	       rewrite(dsm, &copy, DSM_ACCEPT, seed + 1) == -ESTALE &&
