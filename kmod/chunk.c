@@ -277,7 +277,8 @@ static void dsm_chunk_set_dead(struct dsm_chunk *chunk, bool dead)
 	down_write(&chunk->lock);
 	chunk->dead = dead;
 	up_write(&chunk->lock);
-	chunk->node->chunks.leaving += dead ? 1 : -1;
+	WRITE_ONCE(chunk->node->chunks.leaving,
+		   chunk->node->chunks.leaving + (dead ? 1 : -1));
 }
 
 /**
@@ -380,34 +381,47 @@ static u64 dsm_chunk_reached(const struct dsm_chunk *chunk)
 	return reached;
 }
 
-/**
- * dsm_chunks_release() - give hidden chunks back
- * @node: ours
- * @hidden: the chunks, of which no peer holds a key any more
- */
-void dsm_chunks_release(struct dsm_node *node, struct list_head *hidden)
+/* One of the hidden chunks is not in the table any more; NULL: none is left. */
+static struct dsm_chunk *dsm_chunk_take_out(struct dsm_chunks *chunks,
+					    struct list_head *hidden)
 {
-	struct dsm_chunks *chunks = &node->chunks;
-	struct dsm_chunk *chunk, *next;
+	struct dsm_chunk *chunk;
 
 	mutex_lock(&chunks->lock);
-	list_for_each_entry_safe(chunk, next, hidden, list) {
-		struct dsm_region *region = chunk->region;
-
+	chunk = list_first_entry_or_null(hidden, struct dsm_chunk, list);
+	if (chunk) {
 		chunks->floor[chunk->index] = max(chunks->floor[chunk->index],
 						  dsm_chunk_reached(chunk));
 		list_del(&chunk->list);
 		xa_erase(&chunks->table, chunk->index);
 		clear_bit(chunk->index, chunks->busy);
+		WRITE_ONCE(chunks->leaving, chunks->leaving - 1);
+		WRITE_ONCE(chunks->released, chunks->released + 1);
+	}
+	mutex_unlock(&chunks->lock);
+	return chunk;
+}
+
+/**
+ * dsm_chunks_release() - give hidden chunks back
+ * @node: ours
+ * @region: theirs
+ * @hidden: the chunks, of which no peer holds a key any more
+ */
+void dsm_chunks_release(struct dsm_node *node, struct dsm_region *region,
+			struct list_head *hidden)
+{
+	struct dsm_chunks *chunks = &node->chunks;
+	struct dsm_chunk *chunk;
+
+	while ((chunk = dsm_chunk_take_out(chunks, hidden))) {
 		dsm_stat_add(node->stat, DSM_COUNTER_CHUNKS_RELEASED, 1);
 		dsm_stat_add(region->stat, DSM_COUNTER_CHUNKS_RELEASED, 1);
 		dsm_stat_add(node->stat, DSM_COUNTER_GAUGE_CHUNKS, -1);
 		dsm_stat_add(region->stat, DSM_COUNTER_GAUGE_CHUNKS, -1);
 		trace_dsm_chunk(node->id, chunk->index, region->id, false);
 		dsm_chunk_put(chunk);
-		chunks->leaving--;
-		WRITE_ONCE(chunks->released, chunks->released + 1);
+		cond_resched();
 	}
-	mutex_unlock(&chunks->lock);
 	wake_up_all(&chunks->changed);
 }

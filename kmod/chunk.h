@@ -121,7 +121,8 @@ void dsm_chunks_hide(struct dsm_region *region);
 void dsm_chunks_unlist(struct dsm_region *region);
 void dsm_chunk_hide(struct dsm_chunk *chunk, struct list_head *hidden);
 bool dsm_chunks_show(struct dsm_region *region, struct list_head *hidden);
-void dsm_chunks_release(struct dsm_node *node, struct list_head *hidden);
+void dsm_chunks_release(struct dsm_node *node, struct dsm_region *region,
+			struct list_head *hidden);
 
 static inline unsigned int dsm_word_state(u64 word)
 {

@@ -485,7 +485,8 @@ static int dsm_claim_look_words(struct dsm_claim *c, const struct dsm_claim_plac
 		if (!err)
 			err = dsm_claim_judge(c, c->sample->word, DSM_BORROW_ACCEPT);
 	}
-	return err == -EBUSY || err == -EHOSTDOWN || err == -ENOMEM ? -EAGAIN : err;
+	return err == -EBUSY || err == -EHOSTDOWN || err == -ENOMEM || err == -EIO ?
+	       -EAGAIN : err;
 }
 
 /* Is the home in the life in which we claim?  It may never have been up before. */

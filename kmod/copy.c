@@ -459,6 +459,7 @@ static void dsm_fetch_finish(struct dsm_fetch *f, int error)
 			copy->tried = f->want;
 		} else {
 			fetched++;
+			copy->err = 0;
 			copy->born = f->born;
 			copy->end = copy->pgoff == f->head ? f->end : 0;
 			assign_bit(DSM_COPY_SMALL, &copy->flags, f->small);
@@ -562,11 +563,14 @@ static int dsm_fetch_plan(struct dsm_fetch *f, struct dsm_session *session,
 
 	far = dsm_dir_find(link, session, (pgoff - base) / DSM_CHUNK_PAGES, region,
 			   f->awaited, &keys);
+	/* What was borrowed was there. */
 	if (IS_ERR(far))
-		return PTR_ERR(far);
+		return want && far == ERR_PTR(-EACCES) ? -ESTALE : PTR_ERR(far);
 	f->far = far;
 	head = keys;
 	f->small = keys.kind == DSM_CHUNK_SMALL;
+	if (f->small && want)
+		return -ESTALE;
 	f->born = keys.born;
 	word_addr = keys.ledger_addr;
 	if (f->small) {
@@ -582,6 +586,8 @@ static int dsm_fetch_plan(struct dsm_fetch *f, struct dsm_session *session,
 			if (IS_ERR(far))
 				return PTR_ERR(far);
 			f->head_far = far;
+			if (head.kind != DSM_CHUNK_LARGE)
+				return -ESTALE;
 		}
 		f->want = want->word;
 		f->head = want->first;
@@ -710,7 +716,8 @@ static struct dsm_copy *dsm_copy_absent(struct dsm_region *region,
 		return copy;
 	if (!dsm_copy_trylock(copy))
 		goto put;
-	if (!dsm_copy_is(copy, want) && !dsm_copy_test(copy, DSM_COPY_DEAD)) {
+	if (!dsm_copy_is(copy, want) && !dsm_copy_test(copy, DSM_COPY_DEAD) &&
+	    !(want && dsm_copy_test(copy, DSM_COPY_SMALL))) {
 		dsm_copy_clear(copy);
 		return copy;
 	}
@@ -830,6 +837,11 @@ int dsm_copy_fetch(struct dsm_copy *copy, const struct dsm_want *want,
 			dsm_stat_add(region->stat, counter, 1);
 			return 0;
 		}
+		/* The object is gone, and what is there now is filled in other ways. */
+		if (want && dsm_copy_test(copy, DSM_COPY_SMALL)) {
+			dsm_copy_unlock(copy);
+			return -ESTALE;
+		}
 		dsm_copy_clear(copy);
 		err = dsm_copy_post(&copy, 1, want, true);
 		if (!err) {
@@ -895,7 +907,9 @@ static void dsm_copy_lock_idle(struct dsm_copy *copy)
  * dsm_copy_drop() - drop all copies of some pages
  * @region: that they belong to
  * @first: page of the range
- * @last: the same; no fetch of one of them begins until this returns
+ * @last: the same
+ *
+ * Those that are fetched meanwhile are dropped, too, or have been seen.
  *
  * Context: process.
  */
@@ -934,6 +948,9 @@ void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last)
 			dsm_copy_kill(copy);
 		}
 		dsm_copy_put(copy);
+		/* Not twice, if it is added again. */
+		if (pgoff++ == last)
+			break;
 		cond_resched();
 	}
 }

@@ -114,6 +114,38 @@ void dsm_dir_free(struct dsm_node *node)
 	dir->nr_pages = 0;
 }
 
+/**
+ * dsm_dir_recall() - have peers let go of keys of our chunks
+ * @node: ours
+ * @region: id of the region that they belong to
+ * @first: of the chunks, which the directory names no more
+ * @nr: how many
+ * @cut: who does not answer loses its queue pairs
+ *
+ * Context: process, not a message's handler; as long as two calls take at the most.
+ * Return: whether all have let go of the keys, and of what they had cached.
+ */
+bool dsm_dir_recall(struct dsm_node *node, u64 region, u32 first, u32 nr, bool cut)
+{
+	struct dsm_wire_revoke wire = {
+		.region = cpu_to_le64(region),
+		.first = cpu_to_le32(first),
+		.nr = cpu_to_le32(nr),
+	};
+	DECLARE_BITMAP(silent, DSM_MAX_NODES) = {};
+	unsigned int i;
+
+	dsm_link_call_all(node, DSM_MSG_REVOKE, &wire, sizeof(wire), silent);
+	for_each_set_bit(i, silent, DSM_MAX_NODES) {
+		if (cut)
+			dsm_link_reset(node->links[i], false);
+		/* Who was not there in our life, or is dead, has nothing of it. */
+		if (dsm_link_is_lifeless(node->links[i]))
+			clear_bit(i, silent);
+	}
+	return bitmap_empty(silent, DSM_MAX_NODES);
+}
+
 /* ---- the peers' ---- */
 
 static struct dsm_far *dsm_dir_get_far(struct dsm_link *link, unsigned int index)
@@ -202,8 +234,8 @@ static void dsm_far_fill(struct dsm_link *link, struct dsm_far *far, u32 serial,
  * until dsm_far_put().
  *
  * Context: process; sleeps.
- * Return: the chunk, to be put.  ERR_PTR: -EACCES (none, or
- * another region's), -EHOSTDOWN, -ENOMEM, -EIO, -EAGAIN.
+ * Return: the chunk, to be put.  ERR_PTR: -EACCES (none, or another region's),
+ * -EHOSTDOWN, -ENOMEM, -EIO, -EAGAIN.
  */
 struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
 			     unsigned int index, const struct dsm_region *region,
@@ -225,7 +257,6 @@ struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
 		mutex_lock(&far->lock);
 	else if (!mutex_trylock(&far->lock))
 		return ERR_PTR(-EAGAIN);
-	/* Of another region's chunk the end is not told us: look again. */
 	known = far->valid && far->serial == session->serial &&
 		far->region == region->id;
 	if (!known && !wait) {
@@ -233,12 +264,15 @@ struct dsm_far *dsm_dir_find(struct dsm_link *link, struct dsm_session *session,
 	} else if (!known) {
 		entry = kmalloc(sizeof(*entry), GFP_KERNEL);
 		err = entry ? dsm_dir_read(session, index, region, entry) : -ENOMEM;
+		/* Of another's chunk nothing is noted: keys of ours may be in use. */
+		if (!err && le64_to_cpu(entry->region) != region->id)
+			err = -EACCES;
 		if (!err)
 			dsm_far_fill(link, far, session->serial, entry);
 		kfree(entry);
+		if (!err && !far->valid)
+			err = -EACCES;
 	}
-	if (!err && (!far->valid || far->region != region->id))
-		err = -EACCES;
 	if (!err)
 		atomic_inc(&far->users);
 	*keys = far->keys;

@@ -69,6 +69,7 @@ struct dsm_far {
 int dsm_dir_alloc(struct dsm_node *node, unsigned int entries);
 void dsm_dir_free(struct dsm_node *node);
 void dsm_dir_hello(const struct dsm_node *node, struct dsm_wire_hello *hello);
+bool dsm_dir_recall(struct dsm_node *node, u64 region, u32 first, u32 nr, bool cut);
 void dsm_dir_write(struct dsm_node *node, unsigned int index,
 		   const struct dsm_wire_chunk *entry);
 

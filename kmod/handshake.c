@@ -317,6 +317,7 @@ int dsm_handshake_connect(struct dsm_link *link, struct dsm_session *s)
  */
 int dsm_handshake_finish(struct dsm_session *s)
 {
+	set_bit(DSM_SESSION_READY, &s->flags);
 	return dsm_session_call(s, DSM_MSG_READY, NULL, 0, NULL, DSM_CALL_TIMEOUT_MS);
 }
 

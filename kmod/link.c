@@ -210,9 +210,9 @@ int dsm_link_call(struct dsm_link *link, enum dsm_wire_type type,
 	s = dsm_link_get(link);
 	if (!s)
 		return -EHOSTDOWN;
-	/* Who removes a region waits for an answer that waits for all nodes. */
+	/* An answer that waits for other nodes' answers. */
 	err = dsm_session_call(s, type, payload, len, reply,
-			       type == DSM_MSG_REGION_REMOVE ?
+			       type == DSM_MSG_REGION_REMOVE || type == DSM_MSG_REGION_ENDED ?
 			       3 * DSM_CALL_TIMEOUT_MS : DSM_CALL_TIMEOUT_MS);
 	dsm_session_put(s);
 	return err;
@@ -630,7 +630,11 @@ void dsm_link_reset(struct dsm_link *link, bool fence)
 	s = rcu_dereference_protected(link->session, lockdep_is_held(&link->lock));
 	if (s)
 		dsm_session_fail(s, fence ? "fenced" : "keys revoked");
+	/* Keys that are listed no more a session gets only if the peer uses it already. */
 	pending = link->pending;
+	if (!fence && pending &&
+	    !(link->active && test_bit(DSM_SESSION_READY, &pending->flags)))
+		pending = NULL;
 	if (pending)
 		dsm_session_fail(pending, fence ? "fenced" : "keys revoked");
 	spin_unlock_bh(&link->lock);

@@ -51,6 +51,7 @@ static enum dsm_counter dsm_message_counter(unsigned int type)
 	case DSM_MSG_ALLOC:
 		return DSM_COUNTER_MESSAGES_ALLOC;
 	case DSM_MSG_REVOKE:
+	case DSM_MSG_REGION_ENDED:
 	case DSM_MSG_REGION_GONE:
 		return DSM_COUNTER_MESSAGES_REVOKE;
 	default:

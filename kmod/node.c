@@ -81,47 +81,22 @@ u64 dsm_node_local(void)
 
 /* ---- the end of a region ---- */
 
-/**
- * dsm_node_revoke() - have peers let go of keys of our chunks
- * @node: ours
- * @region: id of the region that they belong to
- * @first: of the chunks, which the directory names no more
- * @nr: how many
- * @cut: who does not answer loses its queue pairs
- *
- * Context: process, not a message's handler; as long as two calls take at the most.
- * Return: whether all have let go of the keys, and of what they had cached.
- */
-bool dsm_node_revoke(struct dsm_node *node, u64 region, u32 first, u32 nr, bool cut)
-{
-	struct dsm_wire_revoke wire = {
-		.region = cpu_to_le64(region),
-		.first = cpu_to_le32(first),
-		.nr = cpu_to_le32(nr),
-	};
-	DECLARE_BITMAP(silent, DSM_MAX_NODES) = {};
-	unsigned int i;
-
-	dsm_link_call_all(node, DSM_MSG_REVOKE, &wire, sizeof(wire), silent);
-	for_each_set_bit(i, silent, DSM_MAX_NODES) {
-		if (cut)
-			dsm_link_reset(node->links[i], false);
-		/* Who was not there in our life, or is dead, has nothing of it. */
-		if (dsm_link_is_lifeless(node->links[i]))
-			clear_bit(i, silent);
-	}
-	return bitmap_empty(silent, DSM_MAX_NODES);
-}
-
 static void dsm_node_release_work(struct work_struct *work)
 {
 	struct dsm_region *region = container_of(work, struct dsm_region, release);
 
+	struct dsm_wire_region wire = { .id = cpu_to_le64(region->id) };
+	struct dsm_node *node = region->node;
+
+	/* Hidden: the list does not change any more. */
+	if (list_empty(&region->chunks))
+		goto put;
 	/* First all know that it has ended: to them it is gone, not of somebody else. */
-	dsm_node_revoke(region->node, region->id, 0, DSM_DIR_MAX_ENTRIES, false);
+	dsm_link_call_all(node, DSM_MSG_REGION_ENDED, &wire, sizeof(wire), NULL);
 	dsm_chunks_unlist(region);
-	dsm_node_revoke(region->node, region->id, 0, DSM_DIR_MAX_ENTRIES, true);
-	dsm_chunks_release(region->node, &region->chunks);
+	dsm_dir_recall(node, region->id, 0, DSM_DIR_MAX_ENTRIES, true);
+	dsm_chunks_release(node, region, &region->chunks);
+put:
 	dsm_region_put(region);
 }
 
@@ -177,11 +152,8 @@ static bool dsm_node_revoked(struct dsm_node *node, u32 peer,
 
 	if (!nr || first >= DSM_DIR_MAX_ENTRIES || nr > DSM_DIR_MAX_ENTRIES - first)
 		return false;
-	region = dsm_region_find(node, id);
-	/* Of all: perhaps the region has ended, and we are told of that later. */
-	if (region && nr == DSM_DIR_MAX_ENTRIES)
-		dsm_node_recheck(node, region);
 	dsm_dir_revoke(node->links[peer], id, first, nr);
+	region = dsm_region_find(node, id);
 	if (!region)
 		return true;
 	from = dsm_partition(node, peer) + (pgoff_t)first * DSM_CHUNK_PAGES;
@@ -199,6 +171,16 @@ static void dsm_node_region_gone(struct dsm_node *node, u64 id)
 	if (!region)
 		return;
 	dsm_node_end_region(node, region);
+	dsm_region_put(region);
+}
+
+static void dsm_node_region_ended(struct dsm_node *node, u64 id)
+{
+	struct dsm_region *region = dsm_region_find(node, id);
+
+	if (!region)
+		return;
+	dsm_node_recheck(node, region);
 	dsm_region_put(region);
 }
 
@@ -339,6 +321,12 @@ static void dsm_node_request(struct dsm_node *node, u32 peer,
 		    le64_to_cpu(message->region.id) >> DSM_ID_NODE_SHIFT != peer)
 			break;
 		dsm_node_region_gone(node, le64_to_cpu(message->region.id));
+		dsm_session_reply(session, message, 0, NULL, 0);
+		return;
+	case DSM_MSG_REGION_ENDED:
+		if (len != sizeof(message->region))
+			break;
+		dsm_node_region_ended(node, le64_to_cpu(message->region.id));
 		dsm_session_reply(session, message, 0, NULL, 0);
 		return;
 	case DSM_MSG_REVOKE:

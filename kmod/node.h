@@ -10,10 +10,10 @@
  *	dsm_grants.lock
  *	dsm_region.ending
  *	dsm_chunks.lock
- *	dsm_chunk.lock
  *	dsm_files_lock, dsm_regions.lock, dsm_registrar.lock
  *	a copy's bit lock
  *	dsm_region.window
+ *	dsm_chunk.lock
  *	dsm_far.lock
  *	i_mmap_rwsem, page-table locks
  *	dsm_copies.lock, dsm_link.lock, dsm_session.lock (spinlocks, leaves)
@@ -159,7 +159,6 @@ struct dsm_node {
 struct dsm_node *dsm_node_up(const struct dsm_node_config *config);
 int dsm_node_down(struct dsm_node *node, bool force);
 void dsm_node_fence(struct dsm_node *node, u32 peer, u64 epoch);
-bool dsm_node_revoke(struct dsm_node *node, u64 region, u32 first, u32 nr, bool cut);
 int dsm_node_alloc(struct dsm_region *region, u32 home, struct dsm_ref *ref);
 struct dsm_node *dsm_node_find(u32 id);
 u64 dsm_node_local(void);

@@ -338,7 +338,7 @@ void dsm_region_stop_fetches(struct dsm_region *region)
 }
 
 /**
- * dsm_region_window_changed() - words of this node can be seen now
+ * dsm_region_window_changed() - words of this node can be seen now, or no more
  * @region: of the words
  * @first: page of the range that they belong to
  * @nr: how many

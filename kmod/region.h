@@ -23,7 +23,8 @@ struct inode;
 
 /**
  * struct dsm_region - a region as one node sees it
- * @ref: owners: the node's table until it ends, each file, each chunk release
+ * @ref: owners: the node's table until it ends, each file, its release, each chunk
+ *	 that is given back before that
  * @node: ours; the region holds a reference
  * @id: in the whole cluster, for ever
  * @registrar: node that keeps its record

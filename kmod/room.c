@@ -11,7 +11,6 @@
  * A peer that cannot be told may still have copies, and what is here next could be taken
  * for what they hold: then the chunk is shown again.  Of a fenced one nothing is left.
  */
-#include <linux/sched/signal.h>
 #include "node.h"
 #include "object.h"
 #include "room.h"
@@ -19,28 +18,36 @@
 
 enum { DSM_ROOM_MS = 10000 };	/* for chunks that are given back by others */
 
+/* Under dsm_chunks.lock. */
+static bool dsm_room_is_empty(struct dsm_chunk *chunk)
+{
+	/* Those of a region that has ended are on their way. */
+	if (chunk->dead || READ_ONCE(chunk->region->gone))
+		return false;
+	if (chunk->kind == DSM_CHUNK_SMALL)
+		return dsm_slabs_leave(chunk);
+	return !chunk->region->placing && dsm_objects_leave(chunk);
+}
+
 /* Hide the chunks that nothing is in.  Each keeps its region. */
 static void dsm_room_hide(struct dsm_node *node, struct list_head *hidden)
 {
 	struct dsm_chunks *chunks = &node->chunks;
 	unsigned long index;
 
-	mutex_lock(&chunks->lock);
-	for_each_set_bit(index, chunks->busy, chunks->nr) {
-		struct dsm_chunk *chunk = xa_load(&chunks->table, index);
-		bool small = chunk->kind == DSM_CHUNK_SMALL;
+	for (index = 0; index < chunks->nr; index++) {
+		struct dsm_chunk *chunk;
 
-		/* Those of a region that has ended are on their way. */
-		if (chunk->dead || READ_ONCE(chunk->region->gone) ||
-		    (!small && chunk->region->placing))
-			continue;
-		if (!(small ? dsm_slabs_leave(chunk) : dsm_objects_leave(chunk)))
-			continue;
-		kref_get(&chunk->region->ref);
-		dsm_chunk_hide(chunk, hidden);
+		/* Each for itself: others allocate meanwhile. */
+		mutex_lock(&chunks->lock);
+		chunk = xa_load(&chunks->table, index);
+		if (chunk && dsm_room_is_empty(chunk)) {
+			kref_get(&chunk->region->ref);
+			dsm_chunk_hide(chunk, hidden);
+		}
+		mutex_unlock(&chunks->lock);
 		cond_resched();
 	}
-	mutex_unlock(&chunks->lock);
 }
 
 /* Take neighbours of one region off the list, in order.  Returns how many. */
@@ -63,13 +70,16 @@ static void dsm_room_work(struct work_struct *work)
 {
 	struct dsm_room *room = container_of(work, struct dsm_room, work);
 	struct dsm_node *node = container_of(room, struct dsm_node, room);
+	unsigned long released = READ_ONCE(node->chunks.released);
 	long asked = atomic_long_read(&room->asked);
 	LIST_HEAD(hidden);
 
 	dsm_room_hide(node, &hidden);
 	/* Of a region that has ended just now. */
 	if (list_empty(&hidden))
-		wait_event_timeout(node->chunks.changed, !READ_ONCE(node->chunks.leaving),
+		wait_event_timeout(node->chunks.changed,
+				   !READ_ONCE(node->chunks.leaving) ||
+				   READ_ONCE(node->chunks.released) != released,
 				   msecs_to_jiffies(DSM_ROOM_MS));
 	while (!list_empty(&hidden)) {
 		struct dsm_chunk *chunk;
@@ -79,13 +89,13 @@ static void dsm_room_work(struct work_struct *work)
 
 		chunk = list_first_entry(&run, struct dsm_chunk, list);
 		region = chunk->region;
-		if (!dsm_node_revoke(node, region->id, chunk->index, nr, false) &&
+		if (!dsm_dir_recall(node, region->id, chunk->index, nr, false) &&
 		    dsm_chunks_show(region, &run))
 			goto put;
 		/* If the region has ended nothing of it is taken for something else. */
 		if (READ_ONCE(region->gone))
-			dsm_node_revoke(node, region->id, chunk->index, nr, true);
-		dsm_chunks_release(node, &run);
+			dsm_dir_recall(node, region->id, chunk->index, nr, true);
+		dsm_chunks_release(node, region, &run);
 put:
 		while (nr--)
 			dsm_region_put(region);
@@ -102,15 +112,20 @@ void dsm_room_init(struct dsm_node *node)
 }
 
 /*
- * There is no space.  @released: chunks that had been given back when it was looked for.
- * Returns 0: look again; -ENOSPC; -EINTR; -EAGAIN: it goes on, but @end has come.
+ * Shall an allocation that gave *@err be tried again?  @released: chunks that had been
+ * given back when it began.  Where not, *@err says why: -ENOSPC; -EINTR; -EAGAIN: room is
+ * being made, but @end has come.
  */
-static int dsm_room_make(struct dsm_node *node, unsigned long released, unsigned long end)
+static bool dsm_room_made(struct dsm_node *node, unsigned long released,
+			  unsigned long end, int *err)
 {
 	struct dsm_room *room = &node->room;
-	long ticket = atomic_long_inc_return(&room->asked);
 	long left = MAX_SCHEDULE_TIMEOUT;
+	long ticket;
 
+	if (*err != -ENOSPC)
+		return false;
+	ticket = atomic_long_inc_return(&room->asked);
 	queue_work(node->ends, &room->work);
 	if (end)
 		left = time_before(jiffies, end) ? end - jiffies : 1;
@@ -118,8 +133,8 @@ static int dsm_room_make(struct dsm_node *node, unsigned long released, unsigned
 					   smp_load_acquire(&room->done) - ticket >= 0,
 					   left);
 	if (left <= 0)
-		return left ? -EINTR : -EAGAIN;
-	return READ_ONCE(node->chunks.released) == released ? -ENOSPC : 0;
+		*err = left ? -EINTR : -EAGAIN;
+	return left > 0 && READ_ONCE(node->chunks.released) != released;
 }
 
 /**
@@ -133,17 +148,17 @@ static int dsm_room_make(struct dsm_node *node, unsigned long released, unsigned
  */
 int dsm_room_object(struct dsm_region *region, struct dsm_ref *ref, unsigned long end)
 {
-	struct dsm_node *node = region->node;
+	struct dsm_chunks *chunks = &region->node->chunks;
 	unsigned long released;
 	int err;
 
+	/* What never fits must not cost others anything. */
+	if (ref->size > (u64)chunks->nr << DSM_CHUNK_SHIFT)
+		return dsm_object_alloc(region, ref, end);
 	do {
-		released = READ_ONCE(node->chunks.released);
+		released = READ_ONCE(chunks->released);
 		err = dsm_object_alloc(region, ref, end);
-		if (err != -ENOSPC)
-			return err;
-		err = dsm_room_make(node, released, end);
-	} while (!err);
+	} while (dsm_room_made(region->node, released, end, &err));
 	return err;
 }
 
@@ -158,17 +173,14 @@ int dsm_room_object(struct dsm_region *region, struct dsm_ref *ref, unsigned lon
  */
 int dsm_room_small(struct dsm_region *region, struct dsm_ref *ref, unsigned long end)
 {
-	struct dsm_node *node = region->node;
+	struct dsm_chunks *chunks = &region->node->chunks;
 	unsigned long released;
 	int err;
 
 	do {
-		released = READ_ONCE(node->chunks.released);
+		released = READ_ONCE(chunks->released);
 		err = dsm_slab_alloc(region, ref);
-		if (err != -ENOSPC)
-			return err;
-		err = dsm_room_make(node, released, end);
-	} while (!err);
+	} while (dsm_room_made(region->node, released, end, &err));
 	return err;
 }
 
@@ -185,16 +197,13 @@ int dsm_room_small(struct dsm_region *region, struct dsm_ref *ref, unsigned long
 int dsm_room_slab(struct dsm_region *region, const void *owner, unsigned int lines,
 		  u64 *addr)
 {
-	struct dsm_node *node = region->node;
+	struct dsm_chunks *chunks = &region->node->chunks;
 	unsigned long released;
 	int err;
 
 	do {
-		released = READ_ONCE(node->chunks.released);
+		released = READ_ONCE(chunks->released);
 		err = dsm_slab_get(region, owner, lines, addr);
-		if (err != -ENOSPC)
-			return err;
-		err = dsm_room_make(node, released, 0);
-	} while (!err);
+	} while (dsm_room_made(region->node, released, 0, &err));
 	return err;
 }

@@ -27,7 +27,7 @@ enum {
 enum dsm_session_flags {
 	DSM_SESSION_FAILED,	/* use no more; the link's work closes it */
 	DSM_SESSION_TRUSTED,	/* the peer knows the cluster key */
-	DSM_SESSION_READY,	/* passive: the active side has all it needs */
+	DSM_SESSION_READY,	/* the active side has all it needs, the peer may use it */
 	DSM_SESSION_REFUSED,	/* it fails when the peer has been told */
 	DSM_SESSION_CONN,	/* and up: connection taken by a request of the peer */
 };

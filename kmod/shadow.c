@@ -385,6 +385,8 @@ static void dsm_pull_fresh(struct dsm_copy *copy, u64 born)
 		WRITE_ONCE(words[i], 0);
 	unmap_mapping_pages(copy->region->mapping, copy->pgoff, 1, false);
 	clear_highpage(copy->page);
+	copy->word = 0;
+	copy->end = 0;
 	copy->lines = 0;
 	copy->born = born;
 	set_bit(DSM_COPY_SMALL, &copy->flags);

@@ -90,6 +90,23 @@ static bool dsm_slab_retire(struct dsm_chunk *chunk, unsigned int page)
 	return false;
 }
 
+/* Could all of a slab be free, once what peers took is reclaimed? */
+static bool dsm_slab_may_leave(const struct dsm_chunk *chunk, unsigned int page)
+{
+	unsigned int n = chunk->slabs[page].lines, i;
+
+	for (i = 0; n && i + n <= DSM_PAGE_LINES; i += n) {
+		unsigned int line = dsm_slab_line(page) + i;
+		u64 word = READ_ONCE(*dsm_chunk_word(chunk, line));
+
+		if (dsm_word_state(word) != DSM_STATE_FREE &&
+		    READ_ONCE(*dsm_chunk_claim(chunk, line)) !=
+		    DSM_CLAIM(DSM_CLAIM_FREED, 0, dsm_word_version(word)))
+			return false;
+	}
+	return true;
+}
+
 /**
  * dsm_slabs_leave() - is there no object in a chunk?  Then it has no slabs any more
  * @chunk: of small objects
@@ -100,6 +117,9 @@ bool dsm_slabs_leave(struct dsm_chunk *chunk)
 {
 	unsigned int page, n;
 
+	for (page = 0; page < DSM_CHUNK_PAGES; page++)
+		if (!dsm_slab_may_leave(chunk, page))
+			return false;
 	for (page = 0; page < DSM_CHUNK_PAGES; page++) {
 		n = chunk->slabs[page].lines;
 		if (n && dsm_slab_refresh(chunk, page) < DSM_PAGE_LINES / n)

@@ -31,11 +31,11 @@ static vm_fault_t dsm_window_insert(struct vm_fault *vmf, struct page *page, boo
 					   vma->vm_page_prot);
 }
 
-/* Of a chunk that this node may have, but does not: no words. */
+/* There are no words.  @stores: but there may have been some a moment ago. */
 static vm_fault_t dsm_window_blank(struct vm_fault *vmf, struct dsm_region *region,
-				   bool claims)
+				   bool stores)
 {
-	bool write = !claims && vmf->flags & FAULT_FLAG_WRITE &&
+	bool write = stores && vmf->flags & FAULT_FLAG_WRITE &&
 		     vmf->vma->vm_flags & VM_WRITE;
 
 	return dsm_window_insert(vmf, write ? region->blank : ZERO_PAGE(0), write);
@@ -50,13 +50,13 @@ static vm_fault_t dsm_window_own(struct vm_fault *vmf, struct dsm_region *region
 	vm_fault_t ret;
 
 	if (!chunk)
-		return dsm_window_blank(vmf, region, claims ||
-					index / per_chunk >= region->node->chunks.nr);
+		return dsm_window_blank(vmf, region, !claims && index / per_chunk <
+						     region->node->chunks.nr);
 	down_read(&chunk->lock);
 	if (chunk->dead && READ_ONCE(region->gone))
 		ret = VM_FAULT_SIGBUS;
 	else if (chunk->region != region || chunk->kind != DSM_CHUNK_SMALL || chunk->dead)
-		ret = dsm_window_blank(vmf, region, claims);
+		ret = dsm_window_blank(vmf, region, !claims);
 	else if (claims)
 		ret = dsm_window_insert(vmf, chunk->claims[index % per_chunk], false);
 	else

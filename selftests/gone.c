@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A home that goes down, and who is waiting for its pages then. */
 #include <fcntl.h>
-#include <glob.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -28,35 +26,6 @@ FIXTURE(gone)
 	struct worker reader;
 	struct task *task;
 };
-
-/* 0 or -errno. */
-static int node_set_up(unsigned int node, bool up)
-{
-	char pattern[128];
-	glob_t found;
-	int err = 0;
-	int fd;
-
-	snprintf(pattern, sizeof(pattern),
-		 "/sys/kernel/config/dsm/*/nodes/%u/up", node);
-	if (glob(pattern, 0, NULL, &found))
-		return -ENOENT;
-	fd = open(found.gl_pathv[0], O_WRONLY);
-	globfree(&found);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, up ? "1" : "0", 1) != 1)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
-static bool links_are_up(void *arg)
-{
-	(void)arg;
-	return counter_now(NODE_HOME, DSM_COUNTER_GAUGE_LINKS) == NODE_LAST &&
-	       counter_now(NODE_PEER, DSM_COUNTER_GAUGE_LINKS) == NODE_LAST;
-}
 
 /* The region is kept by the reader's node, so that only the pages are gone. */
 FIXTURE_SETUP(gone)
@@ -82,7 +51,7 @@ FIXTURE_TEARDOWN(gone)
 {
 	worker_stop(&self->reader);
 	node_set_up(NODE_HOME, true);
-	EXPECT_TRUE(wait_until(links_are_up, NULL, WAIT_MS));
+	EXPECT_TRUE(links_come_up());
 	regions_clear();
 }
 
@@ -155,7 +124,7 @@ TEST_F(gone, cached_pages_are_dropped_when_the_home_is_back_in_a_new_life)
 	/* A copy needs no home. */
 	EXPECT_EQ(0, worker_run(&self->reader, read_first_page));
 	ASSERT_EQ(0, node_set_up(NODE_HOME, true));
-	ASSERT_TRUE(wait_until(links_are_up, NULL, WAIT_MS));
+	ASSERT_TRUE(links_come_up());
 	EXPECT_EQ(SIGSEGV, worker_run(&self->reader, read_first_page));
 }
 

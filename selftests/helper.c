@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -467,6 +468,39 @@ struct counters counters_since(unsigned int node, uint64_t region,
 	for (unsigned int i = 0; i < DSM_COUNTER_GAUGE_CHUNKS; i++)
 		c.v[i] -= before->v[i];
 	return c;
+}
+
+int node_set_up(unsigned int node, bool up)
+{
+	char pattern[128];
+	glob_t found;
+	int err = 0;
+	int fd;
+
+	snprintf(pattern, sizeof(pattern),
+		 "/sys/kernel/config/dsm/*/nodes/%u/up", node);
+	if (glob(pattern, 0, NULL, &found))
+		return -ENOENT;
+	fd = open(found.gl_pathv[0], O_WRONLY);
+	globfree(&found);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, up ? "1" : "0", 1) != 1)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+static bool links_are_up(void *arg)
+{
+	(void)arg;
+	return counter_now(NODE_HOME, DSM_COUNTER_GAUGE_LINKS) == NODE_LAST &&
+	       counter_now(NODE_PEER, DSM_COUNTER_GAUGE_LINKS) == NODE_LAST;
+}
+
+bool links_come_up(void)
+{
+	return wait_until(links_are_up, NULL, WAIT_MS);
 }
 
 void name_copy(char *to, const char *name)

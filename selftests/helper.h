@@ -124,6 +124,11 @@ struct counters counters_since(unsigned int node, uint64_t region,
 			       const struct counters *before);
 #define COUNT(c, name) ((c).v[DSM_COUNTER_##name])
 
+/* Writes to its configuration, in this guest.  0 or -errno. */
+int node_set_up(unsigned int node, bool up);
+/* Of the first two nodes to all. */
+bool links_come_up(void);
+
 /* @to has DSM_NAME_BYTES. */
 void name_copy(char *to, const char *name);
 /* @name has DSM_NAME_BYTES.  No two tests get the same one. */

@@ -507,15 +507,13 @@ static void key_after_the_end(struct __test_metadata *_metadata,
 	EXPECT_EQ(e.region, m.region.id);
 	if (answer) {
 		ASSERT_EQ(0, session_reply(&self->s, &m, 0, NULL, 0));
-		/* Once that the region has ended, once that the keys have. */
-		for (unsigned int i = 0; i < 2; i++) {
-			ASSERT_EQ(0, session_asked(&self->s, DSM_MSG_REVOKE, &m,
-						   STEP_MS));
-			EXPECT_EQ(e.region, m.revoke.region);
-			if (!i)
-				ASSERT_EQ(0, session_reply(&self->s, &m, 0,
-							   NULL, 0));
-		}
+		ASSERT_EQ(0, session_asked(&self->s, DSM_MSG_REGION_ENDED, &m,
+					   STEP_MS));
+		EXPECT_EQ(e.region, m.region.id);
+		ASSERT_EQ(0, session_reply(&self->s, &m, 0, NULL, 0));
+		ASSERT_EQ(0,
+			  session_asked(&self->s, DSM_MSG_REVOKE, &m, STEP_MS));
+		EXPECT_EQ(e.region, m.revoke.region);
 		/* Until it is answered the key lives. */
 		EXPECT_EQ(0, conn_post(&self->s.conn[1], IBV_WR_RDMA_READ,
 				       to.bytes, 64, to.mr, e.payload_addr,

@@ -4,6 +4,7 @@
  * and other regions, and no peer reads through a key, a copy or a handle of before.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "harness.h"
@@ -22,6 +23,7 @@ FIXTURE(room)
 	struct counters before[NODE_LAST + 1];
 	struct dsm_ref *refs;
 	struct dsm_ref watched[WATCHED]; /* old handles that the peer has read */
+	bool cut; /* links were lost on purpose */
 };
 
 FIXTURE_SETUP(room)
@@ -48,7 +50,7 @@ FIXTURE_TEARDOWN(room)
 			counters_since(node, 0, &self->before[node]);
 
 		EXPECT_EQ(0, COUNT(c, ERRORS));
-		EXPECT_EQ(0, COUNT(c, LINKS_LOST));
+		EXPECT_TRUE(self->cut || !COUNT(c, LINKS_LOST));
 	}
 	worker_stop(&self->peer);
 	dsm_detach(self->dsm);
@@ -216,6 +218,53 @@ TEST_F(room, a_peer_asks_for_it)
 	self->x->bytes = NODE_MEMORY_BYTES;
 	ASSERT_EQ(0, worker_run(&self->peer, alloc_on_there));
 	EXPECT_EQ(0, drop(self->dsm, &self->x->ref));
+}
+
+/* What it has of ours could be taken for what comes next. */
+TEST_F(room, while_a_peer_cannot_be_told_nothing_changes)
+{
+	size_t n = fill(self, MIB);
+
+	ASSERT_TRUE(watch(self, n));
+	self->cut = true;
+	ASSERT_EQ(0, node_set_up(NODE_TIGHT, false));
+	ASSERT_TRUE(empty(self, n));
+	EXPECT_FALSE(make(self->dsm, 64, 0, &self->refs[0]));
+	EXPECT_EQ(ENOSPC, errno);
+	EXPECT_EQ(n, fill(self, MIB));
+	expect_stale(_metadata, self);
+	ASSERT_TRUE(empty(self, n));
+	ASSERT_EQ(0, node_set_up(NODE_TIGHT, true));
+	ASSERT_TRUE(links_come_up());
+	/* Its counters began anew. */
+	ASSERT_EQ(0, counters_read(NODE_TIGHT, 0, &self->before[NODE_TIGHT]));
+	EXPECT_EQ(NODE_PAGES, fill(self, SMALL_MAX_BYTES));
+}
+
+/* Of what was moved away under it, and is of the other kind now. */
+TEST_F(room, a_borrow_of_what_was_there_is_SIGBUS)
+{
+	struct worker tight;
+	size_t n = fill(self, MIB);
+	size_t at = n / 2;
+
+	ASSERT_EQ(0, worker_start(&tight, NODE_TIGHT, self->region, O_RDWR));
+	ASSERT_EQ(0, ask(&self->peer, borrow_there, &self->refs[at], 0));
+	ASSERT_EQ(0, worker_run(&self->peer, probe_read_there));
+	ASSERT_EQ(0, ask(&tight, write_there, &self->refs[at], 9));
+	for (size_t i = 0; i < n; i++)
+		if (i != at)
+			ASSERT_EQ(0, drop(self->dsm, &self->refs[i]));
+	ASSERT_EQ(NODE_PAGES, fill(self, SMALL_MAX_BYTES));
+	for (unsigned int i = 0; i < 3; i++) {
+		EXPECT_EQ(SIGBUS, worker_run(&self->peer, probe_read_there));
+		self->x->ptr = (char *)self->x->ptr + 3 * PAGE_BYTES;
+	}
+	EXPECT_EQ(0, worker_run(&self->peer, return_there));
+	for (size_t i = 0; i < NODE_PAGES; i += 97)
+		EXPECT_EQ(0, ask(&self->peer, check_there, &self->refs[i], i));
+	EXPECT_EQ(0, check(self->dsm, &((struct exchange *)tight.arg)->ref, 9));
+	worker_stop(&tight);
 }
 
 /* Processes allocate and free one kind each, side by side, in too little memory. */

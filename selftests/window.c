@@ -78,7 +78,8 @@ FIXTURE_SETUP(window)
 
 FIXTURE_TEARDOWN(window)
 {
-	munmap(self->words, variant->bytes);
+	if (self->words)
+		munmap(self->words, variant->bytes);
 	close(self->fd);
 	regions_clear();
 }

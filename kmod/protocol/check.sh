@@ -95,6 +95,8 @@ holds ledger -DLINES=2 -DPROG=1 -DNHOME=2 -DNREM=0
 # Lost links, death, fence and sweep.
 holds crash
 holds crash -DFORGE=1 -DATTEMPTS=1
+# A chunk is given back.
+holds chunk
 # Copies.
 holds copy -DPROG=0
 holds copy -DPROG=2
@@ -118,6 +120,10 @@ breaks crash -DRELINK_OPEN -DATTEMPTS=1
 breaks crash -DSWEEP_LIVE -DATTEMPTS=1
 breaks crash -DSWEEP_UNDRAINED -DATTEMPTS=1
 breaks crash -DSWEEP_BLIND -DFORGE=1 -DATTEMPTS=1
+breaks chunk -DNO_USERS
+breaks chunk -DKEEP_COPIES
+breaks chunk -DLIST_LATE
+breaks chunk -DGIVE_ANYWAY
 breaks copy -DEARLY_BITS
 breaks copy -DKEEP_WORDS
 breaks copy -DNO_ZERO

@@ -10,7 +10,7 @@
  *	LOSSES		of the link		CALLS		of the home
  */
 #ifndef LIVES
-#define LIVES 3
+#define LIVES 2
 #endif
 #ifndef FETCHES
 #define FETCHES 2
@@ -19,7 +19,7 @@
 #define LOSSES 1
 #endif
 #ifndef CALLS
-#define CALLS 3
+#define CALLS 2
 #endif
 
 /* At the home. */
@@ -95,13 +95,10 @@ active proctype Home()
 /* It comes and goes. */
 active proctype Link()
 {
-	do
+end:	do
 	:: atomic { up && losses < LOSSES -> losses++; up = 0 }
-	:: atomic { !up && session < LOSSES + LIVES + 1 -> session++; up = 1 }
-	:: break
-	od;
-	/* In the end it is there. */
-	atomic { if :: !up -> session++; up = 1 :: else fi }
+	:: atomic { !up -> session++; up = 1 }
+	od
 }
 
 /* The peer's handler. */

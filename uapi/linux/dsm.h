@@ -82,7 +82,7 @@
  *	63 .. 61	state
  *	60 .. 54	lines of a small object, also where one may be allocated
  *			(FREE); of a large one DSM_LINES_LARGE on its first
- *			page and 0 on the others
+ *			and its last page and 0 on those between
  *	53 .. 0		version
  */
 #define DSM_WORD_STATE_SHIFT	61
@@ -136,7 +136,7 @@ enum dsm_claim_state {
  * LEDGER: the ledger words of small objects, 8 bytes for each 64 of the range;
  *	of this node's partition the truth, of others LIVE where exactly that
  *	version is cached here, else 0.  Writable where this node's small objects
- *	of the region are.
+ *	of the region are; where its memory has none a store goes nowhere.
  * CLAIMS: the claim words of this node's partition, read-only.
  * HELD: DSM_HELD_SLOTS words, each 0 or the address of a small object of this
  *	node that the process has borrowed exclusively, plus 1 while it is about
@@ -304,7 +304,7 @@ struct dsm_alloc_args {
  * a compare-and-swap of its ledger word from FREE(@lines, v) to
  * EXCL(@lines, v + 1).  The page is the caller's until it detaches, but any
  * process may free objects of it, and where nothing is allocated the kernel may
- * take it back: then the words say other @lines.
+ * take it back: then the words say other @lines, or 0.
  */
 struct dsm_slab_args {
 	__u32 size;
