@@ -111,6 +111,12 @@ void dsm_room_init(struct dsm_node *node)
 	init_waitqueue_head(&node->room.changed);
 }
 
+static bool dsm_room_is_done(struct dsm_room *room, long ticket)
+{
+	/* Pairs with the work's release: what was released is seen with it. */
+	return smp_load_acquire(&room->done) - ticket >= 0;
+}
+
 /*
  * Shall an allocation that gave *@err be tried again?  @released: chunks that had been
  * given back when it began.  Where not, *@err says why: -ENOSPC; -EINTR; -EAGAIN: room is
@@ -129,8 +135,7 @@ static bool dsm_room_made(struct dsm_node *node, unsigned long released,
 	queue_work(node->ends, &room->work);
 	if (end)
 		left = time_before(jiffies, end) ? end - jiffies : 1;
-	left = wait_event_killable_timeout(room->changed,
-					   smp_load_acquire(&room->done) - ticket >= 0,
+	left = wait_event_killable_timeout(room->changed, dsm_room_is_done(room, ticket),
 					   left);
 	if (left <= 0)
 		*err = left ? -EINTR : -EAGAIN;
