@@ -460,10 +460,14 @@ static int dsm_ioc_move(struct file *file, union dsm_args *args)
 {
 	struct dsm_file *f = file->private_data;
 	struct dsm_move_args *a = &args->move;
+	int err;
 
 	if (a->flags & ~(DSM_BORROW_DISCARD | DSM_BORROW_ACCEPT))
 		return -EINVAL;
-	return dsm_slab_move(f->region, &a->ref, a->flags, a->to);
+	err = dsm_slab_move(f->region, &a->ref, a->flags, a->to);
+	if (err && fatal_signal_pending(current))
+		dsm_held_abandon(f, a->to);
+	return err;
 }
 
 /* May the handle be given away?  Of another node's objects the next borrow tells. */

@@ -295,6 +295,37 @@ void dsm_held_end(struct dsm_file *file, dsm_held_other *other)
 	}
 }
 
+/**
+ * dsm_held_abandon() - a process is dying in a call that was to fill an object
+ * @file: its own
+ * @addr: of the object, just allocated: nobody else will ever have its handle
+ *
+ * Poisoned it would be lost, so it is freed.  Context: process.
+ */
+void dsm_held_abandon(struct dsm_file *file, u64 addr)
+{
+	struct dsm_chunk *chunk;
+	unsigned int i, k, line;
+	bool held = false;
+	u64 word;
+
+	for (i = 0; i < DSM_HELD_PAGES && !held; i++) {
+		u64 *slots = file->held[i] ? page_address(file->held[i]) : NULL;
+
+		for (k = 0; slots && k < DSM_PAGE_WORDS && !held; k++)
+			held = cmpxchg(&slots[k], addr, 0) == addr;
+	}
+	chunk = held ? dsm_held_chunk(file->region, addr, &line) : NULL;
+	if (!chunk)
+		return;
+	word = READ_ONCE(*dsm_chunk_word(chunk, line));
+	if (dsm_word_state(word) == DSM_STATE_EXCL)
+		dsm_word_change(chunk, line, word,
+				DSM_WORD(DSM_STATE_FREE, dsm_word_lines(word),
+					 dsm_word_version(word)));
+	dsm_chunk_put(chunk);
+}
+
 void dsm_held_free(struct dsm_file *file)
 {
 	unsigned int i;

@@ -15,6 +15,7 @@ typedef bool dsm_held_other(struct dsm_file *file, u64 addr, unsigned int *patie
 
 void dsm_held_end(struct dsm_file *file, dsm_held_other *other);
 bool dsm_held_has(const struct dsm_file *file, u64 addr, unsigned int *patience);
+void dsm_held_abandon(struct dsm_file *file, u64 addr);
 void dsm_held_free(struct dsm_file *file);
 
 #endif /* DSM_WINDOW_H */

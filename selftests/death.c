@@ -11,6 +11,7 @@
 
 #include "harness.h"
 #include "borrow.h"
+#include "internal.h"
 
 FIXTURE(death)
 {
@@ -471,6 +472,64 @@ TEST_F(death, beside_another_that_writes)
 	r->go = 1;
 	EXPECT_EQ(0, worker_wait(&rival, WAIT_MS));
 	worker_stop(&rival);
+}
+
+/* Small objects of the node that somebody has, or had when he died. */
+static long count_held(struct dsm *dsm, void *arg)
+{
+	long n = 0;
+
+	(void)arg;
+	for (uint64_t i = 0; i < NODE_MEMORY_BYTES / DSM_LINE_SIZE; i++) {
+		unsigned int state = state_of(dsm->ledger[dsm->own_first + i]);
+
+		n += state == DSM_STATE_EXCL || state == DSM_STATE_POISON;
+	}
+	return n;
+}
+
+static long enter_and_move(struct dsm *dsm, void *arg)
+{
+	struct exchange *x = arg;
+
+	x->entered = 1;
+	return rewrite(dsm, &x->ref, 0, 1);
+}
+
+/* The object's home does not answer: the move has begun, and not ended. */
+TEST_F(death, in_the_middle_of_a_move_nothing_is_lost)
+{
+	char region[DSM_NAME_BYTES];
+	struct worker w;
+	struct exchange *x;
+	struct dsm_ref ref;
+
+	if (is_far(NODE_PEER))
+		SKIP(return, "takes a node of another guest down");
+	/* Its registrar stays. */
+	ASSERT_EQ(0, region_name_at(NODE_HOME, region));
+	ASSERT_EQ(0, dsm_region_create(NODE_HOME, region, 0600));
+	worker_stop(&self->peer);
+	ASSERT_EQ(0, worker_start(&w, NODE_PEER, region, O_RDWR));
+	x = w.arg;
+	x->bytes = 640;
+	ASSERT_EQ(0, worker_run(&w, make_there));
+	ref = x->ref;
+	worker_stop(&w);
+	ASSERT_EQ(0, worker_start(&w, NODE_TIGHT, region, O_RDWR));
+	x = w.arg;
+	x->ref = ref;
+	ASSERT_EQ(0, node_set_up(NODE_PEER, false));
+	ASSERT_EQ(0, worker_post(&w, enter_and_move));
+	EXPECT_TRUE(worker_sleeps(&w, &x->entered));
+	ASSERT_EQ(0, worker_kill(&w));
+	worker_stop(&w);
+	ASSERT_EQ(0, worker_start(&w, NODE_TIGHT, region, O_RDWR));
+	EXPECT_EQ(0, worker_run(&w, count_held));
+	worker_stop(&w);
+	ASSERT_EQ(0, node_set_up(NODE_PEER, true));
+	ASSERT_TRUE(links_come_up());
+	EXPECT_EQ(0, dsm_region_remove(NODE_HOME, region));
 }
 
 TEST_HARNESS_MAIN
