@@ -84,7 +84,6 @@ u64 dsm_node_local(void)
 static void dsm_node_release_work(struct work_struct *work)
 {
 	struct dsm_region *region = container_of(work, struct dsm_region, release);
-
 	struct dsm_wire_region wire = { .id = cpu_to_le64(region->id) };
 	struct dsm_node *node = region->node;
 
