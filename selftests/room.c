@@ -29,7 +29,8 @@ FIXTURE(room)
 FIXTURE_SETUP(room)
 {
 	regions_clear();
-	region_name(self->region);
+	/* Its registrar stays, or it could not be removed. */
+	ASSERT_EQ(0, region_name_at(NODE_HOME, self->region));
 	ASSERT_EQ(0, dsm_region_create(NODE_HOME, self->region, 0600));
 	ASSERT_EQ(0,
 		  worker_start(&self->peer, NODE_PEER, self->region, O_RDWR));
@@ -130,7 +131,7 @@ TEST_F_TIMEOUT(room, kinds_take_turns, 300)
 	EXPECT_EQ(NODE_PAGES, most[1]);
 }
 
-TEST_F(room, what_peers_moved_away_makes_room)
+TEST_F_TIMEOUT(room, what_peers_moved_away_makes_room, 300)
 {
 	size_t n = fill(self, MIB);
 
@@ -171,7 +172,7 @@ TEST_F(room, of_one_region_for_another)
 	EXPECT_EQ(n, fill(self, MIB));
 }
 
-TEST_F(room, what_is_frozen_there_next_is_read)
+TEST_F_TIMEOUT(room, what_is_frozen_there_next_is_read, 300)
 {
 	size_t n = fill(self, SMALL_MAX_BYTES);
 	struct dsm_ref ref;
@@ -190,7 +191,10 @@ TEST_F(room, what_is_frozen_there_next_is_read)
 			(void *)(self->watched[i].addr & ~(PAGE_BYTES - 1));
 		EXPECT_EQ(0, worker_run(&self->peer, probe_read_there));
 	}
-	EXPECT_EQ(0, ask(&self->peer, check_there, &ref, 77));
+	self->x->ref = ref;
+	self->x->seed = 77;
+	ASSERT_EQ(0, worker_post(&self->peer, check_there));
+	EXPECT_EQ(0, worker_wait(&self->peer, 8 * WAIT_MS));
 }
 
 static long alloc_on_there(struct dsm *dsm, void *arg)
@@ -221,7 +225,7 @@ TEST_F(room, a_peer_asks_for_it)
 }
 
 /* What it has of ours could be taken for what comes next. */
-TEST_F(room, while_a_peer_cannot_be_told_nothing_changes)
+TEST_F_TIMEOUT(room, while_a_peer_cannot_be_told_nothing_changes, 300)
 {
 	size_t n = fill(self, MIB);
 
@@ -242,7 +246,7 @@ TEST_F(room, while_a_peer_cannot_be_told_nothing_changes)
 }
 
 /* Of what was moved away under it, and is of the other kind now. */
-TEST_F(room, a_borrow_of_what_was_there_is_SIGBUS)
+TEST_F_TIMEOUT(room, a_borrow_of_what_was_there_is_SIGBUS, 300)
 {
 	struct worker tight;
 	size_t n = fill(self, MIB);
