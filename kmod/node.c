@@ -130,11 +130,18 @@ static void dsm_node_recheck(struct dsm_node *node, struct dsm_region *region)
 {
 	struct dsm_wire_region in = { .id = cpu_to_le64(region->id) };
 	struct dsm_wire_region out;
+	u64 born = 0;
 
+	if (region->registrar != node->id)
+		born = READ_ONCE(node->links[region->registrar]->born);
 	/* A registrar in a new life knows nothing of it: that is no removal. */
-	if (region->registrar != node->id &&
-	    region->registrar_born != READ_ONCE(node->links[region->registrar]->born))
+	if (READ_ONCE(region->registrar_born) != born) {
+		dsm_region_describe(region, &in);
+		if (!dsm_registrar_ask_region(node, region->registrar,
+					      DSM_MSG_REGION_RESTORE, &in, &out))
+			WRITE_ONCE(region->registrar_born, born);
 		return;
+	}
 	if (dsm_registrar_ask_region(node, region->registrar, DSM_MSG_REGION_CHECK, &in,
 				     &out) == -ENOENT)
 		dsm_node_end_region(node, region);
@@ -307,6 +314,7 @@ static void dsm_node_request(struct dsm_node *node, u32 peer,
 	case DSM_MSG_REGION_CHECK:
 	case DSM_MSG_REGION_REMOVE:
 	case DSM_MSG_REGION_NEXT:
+	case DSM_MSG_REGION_RESTORE:
 		if (len != sizeof(message->region))
 			break;
 		dsm_session_reply(session, message,

@@ -224,6 +224,17 @@ struct dsm_region *dsm_region_open(struct dsm_node *node, const char *name)
 	return ERR_PTR(err);
 }
 
+/* What its record says, but for the names. */
+void dsm_region_describe(const struct dsm_region *region, struct dsm_wire_region *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->id = cpu_to_le64(region->id);
+	out->uid = cpu_to_le32(from_kuid(&init_user_ns, region->uid));
+	out->gid = cpu_to_le32(from_kgid(&init_user_ns, region->gid));
+	out->mode = cpu_to_le32(region->mode);
+	strscpy(out->name, region->name, sizeof(out->name));
+}
+
 /**
  * dsm_region_permit() - may the caller use the region?
  * @region: any

@@ -28,7 +28,7 @@ struct inode;
  * @node: ours; the region holds a reference
  * @id: in the whole cluster, for ever
  * @registrar: node that keeps its record
- * @registrar_born: life in which it told us so
+ * @registrar_born: life in which it told us so, or was told by us; 0: it is we
  * @uid: owner
  * @gid: group
  * @mode: permission bits
@@ -106,6 +106,7 @@ struct dsm_region *dsm_region_find(struct dsm_node *node, u64 id);
 struct dsm_region *dsm_region_next(struct dsm_node *node, unsigned long *index);
 void dsm_region_put(struct dsm_region *region);
 void dsm_region_forget(struct dsm_region *region);
+void dsm_region_describe(const struct dsm_region *region, struct dsm_wire_region *out);
 int dsm_region_permit(const struct dsm_region *region, bool write);
 
 bool dsm_region_fetch_begin(struct dsm_region *region);

@@ -133,11 +133,10 @@ static void dsm_record_show(const struct dsm_record *record, struct dsm_wire_reg
 	strscpy(out->name, record->name, sizeof(out->name));
 }
 
-static int dsm_record_create(struct dsm_node *node, const struct dsm_wire_region *in,
-			     struct dsm_wire_region *out)
+static int dsm_record_add(struct dsm_registrar *r, u64 id,
+			  const struct dsm_wire_region *in, struct dsm_wire_region *out)
 {
-	struct dsm_registrar *r = &node->registrar;
-	struct dsm_record *record;
+	struct dsm_record *record, *behind;
 
 	if (dsm_record_by_name(r, in->name))
 		return -EEXIST;
@@ -146,24 +145,54 @@ static int dsm_record_create(struct dsm_node *node, const struct dsm_wire_region
 	record = kzalloc(sizeof(*record), GFP_KERNEL);
 	if (!record)
 		return -ENOMEM;
-	/* Never used again: of this node, above all ids of its earlier lives. */
-	r->last_id = max(r->last_id + 1, dsm_clock() & (BIT_ULL(DSM_ID_NODE_SHIFT) - 1));
-	record->id = ((u64)node->id << DSM_ID_NODE_SHIFT) | r->last_id;
+	record->id = id;
 	record->uid = le32_to_cpu(in->uid);
 	record->gid = le32_to_cpu(in->gid);
 	record->mode = le32_to_cpu(in->mode) & 0777;
 	strscpy(record->name, in->name, sizeof(record->name));
 	hash_init(record->names);
-	list_add_tail(&record->list, &r->records);
+	list_for_each_entry(behind, &r->records, list)
+		if (behind->id > id)
+			break;
+	list_add_tail(&record->list, &behind->list);
 	r->nr++;
 	dsm_record_show(record, out);
 	return 0;
 }
 
+static int dsm_record_create(struct dsm_node *node, const struct dsm_wire_region *in,
+			     struct dsm_wire_region *out)
+{
+	struct dsm_registrar *r = &node->registrar;
+	u64 clock = dsm_clock() & (BIT_ULL(DSM_ID_NODE_SHIFT) - 1);
+
+	/* Never used again: of this node, above all ids of its earlier lives. */
+	r->last_id = max(r->last_id + 1, clock);
+	return dsm_record_add(r, ((u64)node->id << DSM_ID_NODE_SHIFT) | r->last_id, in,
+			      out);
+}
+
+/* A node still has a region that we kept in an earlier life; the names are lost. */
+static int dsm_record_restore(struct dsm_node *node, const struct dsm_wire_region *in,
+			      struct dsm_wire_region *out)
+{
+	struct dsm_registrar *r = &node->registrar;
+	u64 id = le64_to_cpu(in->id);
+	struct dsm_record *record = dsm_record_by_id(r, id);
+
+	if (id >> DSM_ID_NODE_SHIFT != node->id ||
+	    dsm_registrar_of(node, in->name) != node->id)
+		return -EINVAL;
+	if (!record)
+		return dsm_record_add(r, id, in, out);
+	dsm_record_show(record, out);
+	return strcmp(record->name, in->name) ? -EEXIST : 0;
+}
+
 /**
  * dsm_registrar_region() - carry out a request about regions
  * @node: the registrar, ours
- * @type: DSM_MSG_REGION_CREATE to DSM_MSG_REGION_NEXT
+ * @type: DSM_MSG_REGION_CREATE to DSM_MSG_REGION_RESTORE
  * @in: the request, from a process of ours or from a peer
  * @out: the answer
  *
@@ -179,7 +208,8 @@ int dsm_registrar_region(struct dsm_node *node, enum dsm_wire_type type,
 	int err = 0;
 
 	if ((type == DSM_MSG_REGION_CREATE || type == DSM_MSG_REGION_FIND ||
-	     type == DSM_MSG_REGION_REMOVE) && !dsm_name_valid(in->name))
+	     type == DSM_MSG_REGION_REMOVE || type == DSM_MSG_REGION_RESTORE) &&
+	    !dsm_name_valid(in->name))
 		return -EINVAL;
 	if (in->reserved || le32_to_cpu(in->flags) & ~DSM_WIRE_ADMIN)
 		return -EINVAL;
@@ -188,6 +218,9 @@ int dsm_registrar_region(struct dsm_node *node, enum dsm_wire_type type,
 	switch (type) {
 	case DSM_MSG_REGION_CREATE:
 		err = dsm_record_create(node, in, out);
+		break;
+	case DSM_MSG_REGION_RESTORE:
+		err = dsm_record_restore(node, in, out);
 		break;
 	case DSM_MSG_REGION_FIND:
 		record = dsm_record_by_name(r, in->name);
@@ -212,7 +245,7 @@ int dsm_registrar_region(struct dsm_node *node, enum dsm_wire_type type,
 		err = -EINVAL;
 		break;
 	}
-	if (!err && type != DSM_MSG_REGION_CREATE) {
+	if (!err && type != DSM_MSG_REGION_CREATE && type != DSM_MSG_REGION_RESTORE) {
 		if (record)
 			dsm_record_show(record, out);
 		else

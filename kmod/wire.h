@@ -79,6 +79,7 @@ enum dsm_wire_type {
 	DSM_MSG_REGION_CHECK,	/* dsm_wire_region, by id */
 	DSM_MSG_REGION_REMOVE,	/* dsm_wire_region, by name */
 	DSM_MSG_REGION_NEXT,	/* dsm_wire_region, by cursor */
+	DSM_MSG_REGION_RESTORE,	/* dsm_wire_region: of the receiver's earlier life */
 	DSM_MSG_REGION_GONE,	/* dsm_wire_region, by id: stop using it */
 	DSM_MSG_REGION_ENDED,	/* dsm_wire_region, by id: ask the registrar whether it is gone */
 	DSM_MSG_REVOKE,		/* dsm_wire_revoke: the sender's keys die */

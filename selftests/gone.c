@@ -25,6 +25,7 @@ FIXTURE(gone)
 	char region[DSM_NAME_BYTES];
 	struct worker reader;
 	struct task *task;
+	struct dsm_ref ref;
 };
 
 /* The region is kept by the reader's node, so that only the pages are gone. */
@@ -126,6 +127,54 @@ TEST_F(gone, cached_pages_are_dropped_when_the_home_is_back_in_a_new_life)
 	ASSERT_EQ(0, node_set_up(NODE_HOME, true));
 	ASSERT_TRUE(links_come_up());
 	EXPECT_EQ(SIGSEGV, worker_run(&self->reader, read_first_page));
+}
+
+static bool is_found(void *arg)
+{
+	struct dsm_region_args found;
+
+	return !region_find(arg, &found);
+}
+
+static bool has_no_chunk(void *arg)
+{
+	(void)arg;
+	return !counter_now(NODE_HOME, DSM_COUNTER_GAUGE_CHUNKS);
+}
+
+/* Who uses a region tells its registrar, which has forgotten it. */
+TEST_F(gone, registrar_that_is_back_knows_the_region)
+{
+	struct dsm_region_args before, after;
+	char name[DSM_NAME_BYTES];
+	struct worker w;
+	struct dsm *dsm;
+
+	ASSERT_EQ(0, dsm_region_remove(NODE_HOME, self->region));
+	ASSERT_EQ(0, region_name_at(NODE_TIGHT, name));
+	ASSERT_EQ(0, dsm_region_create(NODE_HOME, name, 0640));
+	ASSERT_EQ(0, region_find(name, &before));
+	dsm = attach_at(NODE_HOME, name, O_RDWR);
+	ASSERT_NE(NULL, dsm);
+	ASSERT_NE(NULL, dsm_alloc(dsm, OBJECT_BYTES, &self->ref));
+	ASSERT_EQ(0, node_set_up(NODE_TIGHT, false));
+	ASSERT_EQ(0, node_set_up(NODE_TIGHT, true));
+	ASSERT_TRUE(links_come_up());
+	EXPECT_TRUE(wait_until(is_found, name, WAIT_MS));
+	ASSERT_EQ(0, region_find(name, &after));
+	EXPECT_EQ(before.id, after.id);
+	EXPECT_EQ(before.uid, after.uid);
+	EXPECT_EQ(before.gid, after.gid);
+	EXPECT_EQ(0640, after.mode);
+	/* As any other: it can be attached to, published in and removed. */
+	ASSERT_EQ(0, worker_start(&w, NODE_TIGHT, name, O_RDWR));
+	worker_stop(&w);
+	EXPECT_EQ(0, dsm_return_mut(dsm, &self->ref));
+	EXPECT_EQ(0, dsm_publish(dsm, "object", &self->ref));
+	EXPECT_EQ(0, dsm_region_remove(NODE_PEER, name));
+	EXPECT_FALSE(is_found(name));
+	EXPECT_TRUE(wait_until(has_no_chunk, NULL, WAIT_MS));
+	dsm_detach(dsm);
 }
 
 TEST_HARNESS_MAIN
