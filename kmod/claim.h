@@ -8,7 +8,6 @@
 #include <linux/xarray.h>
 #include "session.h"
 
-struct dsm_chunk;
 struct dsm_node;
 struct dsm_region;
 
@@ -74,8 +73,5 @@ int dsm_claim_take(struct dsm_region *region, const struct dsm_ref *ref,
 void dsm_claim_settle(struct dsm_claim *claim, bool taken);
 int dsm_claim_check(struct dsm_region *region, const struct dsm_ref *ref);
 int dsm_claim_drop(struct dsm_region *region, const struct dsm_ref *ref);
-
-bool dsm_claim_reclaim(struct dsm_chunk *chunk, unsigned int i);
-void dsm_claims_sweep(struct dsm_node *node, u32 peer);
 
 #endif /* DSM_CLAIM_H */

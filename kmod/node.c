@@ -5,6 +5,7 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 #include "auth.h"
+#include "claimed.h"
 #include "handshake.h"
 #include "node.h"
 #include "object.h"
@@ -386,7 +387,7 @@ static void dsm_node_peer_up(struct dsm_node *node, u32 peer, bool reborn)
 	if (reborn) {
 		dsm_copy_drop_home(node, peer);
 		/* Its earlier life is over, and so are the queue pairs of that. */
-		dsm_claims_sweep(node, peer);
+		dsm_claimed_sweep(node, peer);
 	}
 	if (!xa_empty(&node->regions.table))
 		queue_delayed_work(node->wq, &node->recheck,
@@ -687,7 +688,7 @@ void dsm_node_fence(struct dsm_node *node, u32 peer, u64 epoch)
 	WRITE_ONCE(node->config.members[peer].min_epoch, epoch);
 	if (node->links[peer]) {
 		dsm_link_reset(node->links[peer], true);
-		dsm_claims_sweep(node, peer);
+		dsm_claimed_sweep(node, peer);
 	}
 	dsm_node_leave(node);
 }

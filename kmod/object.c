@@ -15,7 +15,7 @@
  */
 #include <linux/fs.h>
 #include <linux/sched/signal.h>
-#include "claim.h"
+#include "claimed.h"
 #include "node.h"
 #include "object.h"
 
@@ -179,7 +179,7 @@ static bool dsm_object_reclaim(struct dsm_chunk *chunk)
 
 		/* Who reads it here, against the rules, must not see others' bytes. */
 		if (dsm_word_lines(*dsm_chunk_word(chunk, k)) == DSM_LINES_LARGE &&
-		    !chunk->readers[k] && dsm_claim_reclaim(chunk, k)) {
+		    !chunk->readers[k] && dsm_claimed_reclaim(chunk, k)) {
 			dsm_object_release(region, page, dsm_object_pages(region, page));
 			freed = true;
 		}

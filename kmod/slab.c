@@ -16,6 +16,7 @@
  */
 #include <linux/mm.h>
 #include "claim.h"
+#include "claimed.h"
 #include "node.h"
 #include "slab.h"
 
@@ -40,7 +41,7 @@ static unsigned int dsm_slab_refresh(struct dsm_chunk *chunk, unsigned int page)
 		unsigned int line = dsm_slab_line(page) + i;
 		u64 word;
 
-		if (dsm_claim_reclaim(chunk, line))
+		if (dsm_claimed_reclaim(chunk, line))
 			dsm_word_become(chunk, line, DSM_STATE_FREE, n);
 		word = READ_ONCE(*dsm_chunk_word(chunk, line));
 		free += dsm_word_state(word) == DSM_STATE_FREE &&
