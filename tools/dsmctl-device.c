@@ -137,8 +137,9 @@ int cmd_ping(int argc, char **argv)
 	fd = device_need();
 	if (device_ping(fd, &args))
 		return fail("node %" PRIu32 ": %s", args.peer,
-			    errno == ENOENT ? "not in the configuration"
-					    : device_strerror(errno));
+			    errno == ENOENT
+				    ? "no other node of the configuration"
+				    : device_strerror(errno));
 	close(fd);
 
 	/* Bytes in 1e-9 s times 1e3 are 1e6 bytes in a second. */
