@@ -160,14 +160,20 @@ static int dsm_record_add(struct dsm_registrar *r, u64 id,
 	return 0;
 }
 
+/* Never used again: of this node, above all ids of its earlier lives. */
+static u64 dsm_record_next_id(const struct dsm_node *node)
+{
+	u64 clock = dsm_clock() & (BIT_ULL(DSM_ID_NODE_SHIFT) - 1);
+
+	return max(node->registrar.last_id + 1, clock);
+}
+
 static int dsm_record_create(struct dsm_node *node, const struct dsm_wire_region *in,
 			     struct dsm_wire_region *out)
 {
 	struct dsm_registrar *r = &node->registrar;
-	u64 clock = dsm_clock() & (BIT_ULL(DSM_ID_NODE_SHIFT) - 1);
 
-	/* Never used again: of this node, above all ids of its earlier lives. */
-	r->last_id = max(r->last_id + 1, clock);
+	r->last_id = dsm_record_next_id(node);
 	return dsm_record_add(r, ((u64)node->id << DSM_ID_NODE_SHIFT) | r->last_id, in,
 			      out);
 }
@@ -180,7 +186,9 @@ static int dsm_record_restore(struct dsm_node *node, const struct dsm_wire_regio
 	u64 id = le64_to_cpu(in->id);
 	struct dsm_record *record = dsm_record_by_id(r, id);
 
+	/* None that is still to be given out. */
 	if (id >> DSM_ID_NODE_SHIFT != node->id ||
+	    (id & (BIT_ULL(DSM_ID_NODE_SHIFT) - 1)) >= dsm_record_next_id(node) ||
 	    dsm_registrar_of(node, in->name) != node->id)
 		return -EINVAL;
 	if (!record)

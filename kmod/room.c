@@ -72,6 +72,7 @@ static void dsm_room_work(struct work_struct *work)
 	struct dsm_node *node = container_of(room, struct dsm_node, room);
 	unsigned long released = READ_ONCE(node->chunks.released);
 	long asked = atomic_long_read(&room->asked);
+	bool told = true;
 	LIST_HEAD(hidden);
 
 	dsm_room_hide(node, &hidden);
@@ -89,8 +90,9 @@ static void dsm_room_work(struct work_struct *work)
 
 		chunk = list_first_entry(&run, struct dsm_chunk, list);
 		region = chunk->region;
-		if (!dsm_dir_recall(node, region->id, chunk->index, nr, false) &&
-		    dsm_chunks_show(region, &run))
+		/* Who cannot be told of one cannot be told of the others, either. */
+		told = told && dsm_dir_recall(node, region->id, chunk->index, nr, false);
+		if (!told && dsm_chunks_show(region, &run))
 			goto put;
 		/* If the region has ended nothing of it is taken for something else. */
 		if (READ_ONCE(region->gone))

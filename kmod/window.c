@@ -310,7 +310,8 @@ void dsm_held_abandon(struct dsm_file *file, u64 addr)
 	u64 word;
 
 	for (i = 0; i < DSM_HELD_PAGES && !held; i++) {
-		u64 *slots = file->held[i] ? page_address(file->held[i]) : NULL;
+		struct page *page = READ_ONCE(file->held[i]);	/* others may set it */
+		u64 *slots = page ? page_address(page) : NULL;
 
 		for (k = 0; slots && k < DSM_PAGE_WORDS && !held; k++)
 			held = cmpxchg(&slots[k], addr, 0) == addr;

@@ -375,6 +375,38 @@ TEST_F(message, revoked_keys)
 	EXPECT_EQ(ARRAY_SIZE(bad), refused(&self->victim));
 }
 
+/* Of an earlier life, and not an id that is still to be given out. */
+TEST_F(message, restored_regions)
+{
+	const uint64_t ids = (uint64_t)VICTIM << 56;
+	unsigned int restored = 0;
+
+	ASSERT_EQ(0, session_trusted(&self->s, ROGUE_LOW, VICTIM));
+	for (unsigned int i = 0; i < 32; i++) {
+		struct dsm_wire_region region = { .id = ids | (~0ULL >> 8) };
+		int result;
+
+		snprintf(region.name, sizeof(region.name), "restored-%u", i);
+		EXPECT_EQ(-EINVAL,
+			  session_call(&self->s, DSM_MSG_REGION_RESTORE,
+				       &region, sizeof(region), NULL));
+		/* Of its names it takes that. */
+		region.id = ids | (1 + i);
+		result = session_call(&self->s, DSM_MSG_REGION_RESTORE, &region,
+				      sizeof(region), NULL);
+		if (result < 0) {
+			EXPECT_EQ(-EINVAL, result);
+			continue;
+		}
+		restored++;
+		region.id = 0;
+		region.flags = DSM_WIRE_ADMIN;
+		EXPECT_LE(0, session_call(&self->s, DSM_MSG_REGION_REMOVE,
+					  &region, sizeof(region), NULL));
+	}
+	EXPECT_LT(0, restored);
+}
+
 TEST_F(message, names_without_an_end)
 {
 	static const unsigned int types[] = {
