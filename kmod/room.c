@@ -121,8 +121,8 @@ static bool dsm_room_is_done(struct dsm_room *room, long ticket)
 
 /*
  * Shall an allocation that gave *@err be tried again?  @released: chunks that had been
- * given back when it began.  Where not, *@err says why: -ENOSPC; -EINTR; -EAGAIN: room is
- * being made, but @end has come.
+ * given back when it began.  Where not, *@err says why: as it was; -EINTR; -EAGAIN:
+ * room is being made, but @end has come.
  */
 static bool dsm_room_made(struct dsm_node *node, unsigned long released,
 			  unsigned long end, int *err)
@@ -131,7 +131,8 @@ static bool dsm_room_made(struct dsm_node *node, unsigned long released,
 	long left = MAX_SCHEDULE_TIMEOUT;
 	long ticket;
 
-	if (*err != -ENOSPC)
+	/* The kernel may be full before the partition is. */
+	if (*err != -ENOSPC && *err != -ENOMEM)
 		return false;
 	ticket = atomic_long_inc_return(&room->asked);
 	queue_work(node->ends, &room->work);
