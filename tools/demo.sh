@@ -30,7 +30,8 @@ while read -r list; do
 done < <(ls -S "${lists[@]}") |
 	awk '/^(Package|Version|Pre-Depends|Depends|Provides):|^$/' \
 		>"$dir/data/packages"
-echo "demo: $(grep -c '^Package:' "$dir/data/packages") packages in ${#lists[@]} lists of apt"
+entries=$(grep -c '^Package:' "$dir/data/packages")
+echo "demo: $entries entries in ${#lists[@]} lists of apt, some for one package"
 
 start=$SECONDS
 "$graph" --local "$dir/data/packages" >"$dir/expected"
