@@ -51,6 +51,7 @@ enum {
 	LINK = 2, /* may be EHOSTDOWN */
 	FAULT = 4, /* is EFAULT when memory is short */
 	SETTLES = 8, /* after a failure it may be EBUSY for a while */
+	ROOM = 16, /* a chunk that is empty is given back for it */
 };
 
 /* ---- requests: 0 or -errno ---- */
@@ -321,6 +322,19 @@ static int small(struct round *r)
 	return err;
 }
 
+/* A chunk for small objects that has none any more. */
+static int empty_chunk(struct round *r)
+{
+	int err = small(r);
+
+	if (!err)
+		err = attach_node(r, NODE_HOME);
+	if (!err)
+		err = run_free(r);
+	round_close(r);
+	return err;
+}
+
 static int frozen(struct round *r)
 {
 	return prepare(r, 2 * PAGE_BYTES, true, false);
@@ -429,6 +443,8 @@ SWEEP(attach_far, attach, REGION, NULL, HOME, PEER, ALLOCATES | LINK);
 SWEEP(mmap, mmap, ATTACHED, NULL, HOME, HOME, ALLOCATES);
 SWEEP(alloc, alloc, ATTACHED, NULL, HOME, HOME, ALLOCATES | LINK);
 SWEEP(alloc_chunks, alloc_chunks, ATTACHED, NULL, HOME, HOME, ALLOCATES | LINK);
+SWEEP(alloc_chunks_room, alloc_chunks, ATTACHED, empty_chunk, HOME, HOME,
+      ALLOCATES | LINK | ROOM);
 SWEEP(alloc_on_small, alloc_small, ATTACHED, NULL, HOME, HOME,
       ALLOCATES | LINK);
 SWEEP(alloc_on_large, alloc_large, ATTACHED, NULL, HOME, HOME,
@@ -615,13 +631,14 @@ TEST_F_TIMEOUT(failnth, every_allocation_fails_once, 600)
 {
 	int memory = variant->flags & FAULT ? -EFAULT : -ENOMEM;
 	struct round *r = &self->r;
-	unsigned int left, needed = 0;
+	unsigned int left, needed = 0, made_room = 0;
 
 	/* The harness would not heed it in the fixture's setup. */
 	if (self->nth < 0)
 		SKIP(return, "the kernel has no fault injection");
 	r->n = 0;
 	do {
+		uint64_t released;
 		int err;
 
 		ASSERT_GT(MOST_ROUNDS, ++r->n);
@@ -629,8 +646,12 @@ TEST_F_TIMEOUT(failnth, every_allocation_fails_once, 600)
 		{
 			TH_LOG("round %u", r->n);
 		}
+		released = counter_now(NODE_HOME, DSM_COUNTER_CHUNKS_RELEASED);
 		err = run_failing(self->nth, variant->run, r, &left);
 		ASSERT_NE(-EIO, err);
+		made_room += !err && !left &&
+			     counter_now(NODE_HOME,
+					 DSM_COUNTER_CHUNKS_RELEASED) > released;
 		needed += err != 0;
 		/* After EHOSTDOWN it may have been carried out. */
 		/* What can be told to have failed is to be done again. */
@@ -658,6 +679,9 @@ TEST_F_TIMEOUT(failnth, every_allocation_fails_once, 600)
 	} while (!left);
 	if (variant->flags & ALLOCATES) {
 		EXPECT_LT(1, r->n);
+	}
+	if (variant->flags & ROOM) {
+		EXPECT_LT(0, made_room);
 	}
 	TH_LOG("%u allocations, %u of them needed", r->n - 1, needed);
 }
