@@ -20,7 +20,8 @@ COMPLAINTS="$COMPLAINTS|blocked for more than|detected stall|soft lockup|leak"
 
 SUITE_SECONDS=300
 is_debug_kernel && SUITE_SECONDS=1200
-[ -z "$STRESS" ] || SUITE_SECONDS=$((SUITE_SECONDS * 10))
+# The litmus tests take the most: hours.
+[ -z "$STRESS" ] || SUITE_SECONDS=$((SUITE_SECONDS * 120))
 
 prepare()
 {

@@ -741,9 +741,10 @@ FIXTURE_VARIANT(litmus)
 	unsigned int stress_share;
 };
 
-FIXTURE_VARIANT_ADD(litmus, names){
-	.setting = { NAMES, { 64, 512 }, false },
-	.share = 10,
+/* The quickest first. */
+FIXTURE_VARIANT_ADD(litmus, slots_near){
+	.setting = { SLOTS, { 128, 4032 }, true },
+	.share = 1,
 	.stress_share = 1,
 };
 FIXTURE_VARIANT_ADD(litmus, slots){
@@ -751,20 +752,20 @@ FIXTURE_VARIANT_ADD(litmus, slots){
 	.share = 1,
 	.stress_share = 1,
 };
-FIXTURE_VARIANT_ADD(litmus, slots_near){
-	.setting = { SLOTS, { 128, 4032 }, true },
-	.share = 1,
-	.stress_share = 1,
+FIXTURE_VARIANT_ADD(litmus, large){
+	.setting = { SLOTS, { 4096 * 3, 4096 * 2 }, false },
+	.share = 10,
+	.stress_share = 4,
 };
 FIXTURE_VARIANT_ADD(litmus, nested){
 	.setting = { NESTED, { 64, 192 }, false },
 	.share = 5,
 	.stress_share = 1,
 };
-FIXTURE_VARIANT_ADD(litmus, large){
-	.setting = { SLOTS, { 4096 * 3, 4096 * 2 }, false },
+FIXTURE_VARIANT_ADD(litmus, names){
+	.setting = { NAMES, { 64, 512 }, false },
 	.share = 10,
-	.stress_share = 4,
+	.stress_share = 1,
 };
 
 static unsigned int variant_rounds(unsigned int share,
