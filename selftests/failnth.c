@@ -649,9 +649,10 @@ TEST_F_TIMEOUT(failnth, every_allocation_fails_once, 600)
 		released = counter_now(NODE_HOME, DSM_COUNTER_CHUNKS_RELEASED);
 		err = run_failing(self->nth, variant->run, r, &left);
 		ASSERT_NE(-EIO, err);
-		made_room += !err && !left &&
-			     counter_now(NODE_HOME,
-					 DSM_COUNTER_CHUNKS_RELEASED) > released;
+		made_room +=
+			!err && !left &&
+			counter_now(NODE_HOME, DSM_COUNTER_CHUNKS_RELEASED) >
+				released;
 		needed += err != 0;
 		/* After EHOSTDOWN it may have been carried out. */
 		/* What can be told to have failed is to be done again. */
