@@ -23,6 +23,14 @@ is_debug_kernel && SUITE_SECONDS=1200
 # The litmus tests take the most: hours.
 [ -z "$STRESS" ] || SUITE_SECONDS=$((SUITE_SECONDS * 120))
 
+# Line by line, while the suite runs; busybox's sed keeps blocks.
+indent()
+{
+	while IFS= read -r line; do
+		printf '    %s\n' "$line"
+	done
+}
+
 prepare()
 {
 	case $1 in
@@ -56,7 +64,7 @@ run_suite()
 		{
 			SUITE=$2 timeout -s KILL "$SUITE_SECONDS" "$HERE/$3" 2>&1
 			echo $? >/tmp/suite.status
-		} | sed 's/^/    /'
+		} | indent
 		read -r status </tmp/suite.status
 		case $status in
 		0 | 4)	;;

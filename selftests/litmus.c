@@ -41,6 +41,7 @@
 
 #define CI_ROUNDS 1000
 #define STRESS_ROUNDS 100000
+#define PROGRESS_ROUNDS 10000
 #define BREAK_ROUNDS 5000 /* until the break must have been seen */
 #define ROUND_LIMIT_MS 30000
 #define TEST_SECONDS 14400
@@ -612,6 +613,15 @@ static bool is_first_writer(const struct actor *a, unsigned int var)
 	return a->id == 0;
 }
 
+/* Long runs show that they go on. */
+static void progress(void)
+{
+	printf("# %s: round %u, %u retries, %u evictions\n",
+	       shared->program->name, shared->round, shared->retries,
+	       shared->evictions);
+	fflush(stdout);
+}
+
 static long act(struct dsm *dsm, void *arg)
 {
 	const struct sigaction on_sigbus = { .sa_handler = on_bus };
@@ -641,6 +651,8 @@ static long act(struct dsm *dsm, void *arg)
 			if (seen || atomic_load(&shared->errors) ||
 			    shared->round == shared->rounds)
 				atomic_store(&shared->over, 1);
+			if (shared->round % PROGRESS_ROUNDS == 0)
+				progress();
 			shared->round++;
 		}
 	}
