@@ -7,7 +7,7 @@
  *	      -> REVOKE: every peer lets go of its keys and copies
  *	      -> registrations end, the memory is free
  *
- * That takes a message to each peer, so it is done only where there is no room else.
+ * That takes a message to each peer, so it is done only where an allocation has failed.
  * A peer that cannot be told may still have copies, and what is here next could be taken
  * for what they hold: then the chunk is shown again.  Of a fenced one nothing is left.
  */
@@ -75,6 +75,8 @@ static void dsm_room_work(struct work_struct *work)
 	bool told = true;
 	LIST_HEAD(hidden);
 
+	/* Before any is hidden, and when all are shown: both under dsm_chunks.lock. */
+	WRITE_ONCE(room->turn, room->turn + 1);
 	dsm_room_hide(node, &hidden);
 	/* Of a region that has ended just now. */
 	if (list_empty(&hidden))
@@ -102,6 +104,7 @@ put:
 		while (nr--)
 			dsm_region_put(region);
 	}
+	WRITE_ONCE(room->turn, room->turn + 1);
 	/* Pairs with who waits: what was released is seen with this. */
 	smp_store_release(&room->done, asked);
 	wake_up_all(&room->changed);
@@ -119,30 +122,55 @@ static bool dsm_room_is_done(struct dsm_room *room, long ticket)
 	return smp_load_acquire(&room->done) - ticket >= 0;
 }
 
-/*
- * Shall an allocation that gave *@err be tried again?  @released: chunks that had been
- * given back when it began.  Where not, *@err says why: as it was; -EINTR; -EAGAIN:
- * room is being made, but @end has come.
+/**
+ * struct dsm_room_try - an attempt to allocate
+ * @released: chunks that had been given back when it began
+ * @turn: of the room's work, then
+ * @last: there is to be none after it
  */
-static bool dsm_room_made(struct dsm_node *node, unsigned long released,
+struct dsm_room_try {
+	unsigned long released;
+	unsigned int turn;
+	bool last;
+};
+
+static void dsm_room_begin(struct dsm_node *node, struct dsm_room_try *try)
+{
+	try->released = READ_ONCE(node->chunks.released);
+	try->turn = READ_ONCE(node->room.turn);
+}
+
+/*
+ * Shall an attempt that gave *@err be followed by another?  Where not, *@err says why: as
+ * it was; -EINTR; -EAGAIN: room is being made, but @end has come.
+ */
+static bool dsm_room_made(struct dsm_node *node, struct dsm_room_try *try,
 			  unsigned long end, int *err)
 {
 	struct dsm_room *room = &node->room;
 	long left = MAX_SCHEDULE_TIMEOUT;
+	bool hidden, released;
 	long ticket;
 
 	/* The kernel may be full before the partition is. */
-	if (*err != -ENOSPC && *err != -ENOMEM)
+	if (try->last || (*err != -ENOSPC && *err != -ENOMEM))
 		return false;
+	/* What it would have taken may have been hidden, and is shown again. */
+	hidden = try->turn & 1 || READ_ONCE(room->turn) != try->turn;
 	ticket = atomic_long_inc_return(&room->asked);
 	queue_work(node->ends, &room->work);
 	if (end)
 		left = time_before(jiffies, end) ? end - jiffies : 1;
 	left = wait_event_killable_timeout(room->changed, dsm_room_is_done(room, ticket),
 					   left);
-	if (left <= 0)
+	if (left <= 0) {
 		*err = left ? -EINTR : -EAGAIN;
-	return left > 0 && READ_ONCE(node->chunks.released) != released;
+		return false;
+	}
+	released = READ_ONCE(node->chunks.released) != try->released;
+	/* Memory that the kernel takes elsewhere, or gave just for this, ends no search. */
+	try->last = !released || *err == -ENOMEM;
+	return released || hidden;
 }
 
 /**
@@ -156,17 +184,17 @@ static bool dsm_room_made(struct dsm_node *node, unsigned long released,
  */
 int dsm_room_object(struct dsm_region *region, struct dsm_ref *ref, unsigned long end)
 {
-	struct dsm_chunks *chunks = &region->node->chunks;
-	unsigned long released;
+	struct dsm_node *node = region->node;
+	struct dsm_room_try try = {};
 	int err;
 
 	/* What never fits must not cost others anything. */
-	if (ref->size > (u64)chunks->nr << DSM_CHUNK_SHIFT)
+	if (ref->size > (u64)node->chunks.nr << DSM_CHUNK_SHIFT)
 		return dsm_object_alloc(region, ref, end);
 	do {
-		released = READ_ONCE(chunks->released);
+		dsm_room_begin(node, &try);
 		err = dsm_object_alloc(region, ref, end);
-	} while (dsm_room_made(region->node, released, end, &err));
+	} while (dsm_room_made(node, &try, end, &err));
 	return err;
 }
 
@@ -181,14 +209,14 @@ int dsm_room_object(struct dsm_region *region, struct dsm_ref *ref, unsigned lon
  */
 int dsm_room_small(struct dsm_region *region, struct dsm_ref *ref, unsigned long end)
 {
-	struct dsm_chunks *chunks = &region->node->chunks;
-	unsigned long released;
+	struct dsm_node *node = region->node;
+	struct dsm_room_try try = {};
 	int err;
 
 	do {
-		released = READ_ONCE(chunks->released);
+		dsm_room_begin(node, &try);
 		err = dsm_slab_alloc(region, ref);
-	} while (dsm_room_made(region->node, released, end, &err));
+	} while (dsm_room_made(node, &try, end, &err));
 	return err;
 }
 
@@ -205,13 +233,13 @@ int dsm_room_small(struct dsm_region *region, struct dsm_ref *ref, unsigned long
 int dsm_room_slab(struct dsm_region *region, const void *owner, unsigned int lines,
 		  u64 *addr)
 {
-	struct dsm_chunks *chunks = &region->node->chunks;
-	unsigned long released;
+	struct dsm_node *node = region->node;
+	struct dsm_room_try try = {};
 	int err;
 
 	do {
-		released = READ_ONCE(chunks->released);
+		dsm_room_begin(node, &try);
 		err = dsm_slab_get(region, owner, lines, addr);
-	} while (dsm_room_made(region->node, released, 0, &err));
+	} while (dsm_room_made(node, &try, 0, &err));
 	return err;
 }

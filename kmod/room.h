@@ -13,12 +13,14 @@ struct dsm_region;
 /**
  * struct dsm_room - chunks that nothing is in are given back when others are needed
  * @work: looks for them
+ * @turn: odd while some are hidden; written by @work
  * @asked: how often that was asked for
  * @done: how often it was done; written by @work
  * @changed: woken when @done changes
  */
 struct dsm_room {
 	struct work_struct work;
+	unsigned int turn;
 	atomic_long_t asked;
 	long done;
 	wait_queue_head_t changed;

@@ -242,7 +242,7 @@ static int dsm_slab_find(struct dsm_region *region, const void *owner,
 {
 	struct dsm_chunks *chunks = &region->node->chunks;
 	unsigned long index;
-	int err;
+	int err = -ENOSPC;
 
 	/* A little patience for what was freed, before memory is added. */
 	if (dsm_slab_look(region, owner, lines, DSM_SLAB_WORTH, DSM_SLAB_LOOKS, found) ||
@@ -251,17 +251,19 @@ static int dsm_slab_find(struct dsm_region *region, const void *owner,
 	index = find_first_zero_bit(chunks->busy, chunks->nr);
 	if (index < chunks->nr) {
 		err = dsm_chunk_populate(region, index, DSM_CHUNK_SMALL);
-		if (err)
+		if (!err) {
+			found->chunk = xa_load(&chunks->table, index);
+			found->page = 0;
+			list_move(&found->chunk->list, &region->chunks);
+			return 0;
+		}
+		if (err != -ENOMEM)
 			return err;
-		found->chunk = xa_load(&chunks->table, index);
-		found->page = 0;
-		list_move(&found->chunk->list, &region->chunks);
-		return 0;
 	}
 	if (dsm_slab_look(region, owner, lines, DSM_PAGE_LINES, ULONG_MAX, found) ||
 	    dsm_slab_steal(region, found))
 		return 0;
-	return -ENOSPC;
+	return err;
 }
 
 static u64 dsm_slab_addr(struct dsm_region *region, const struct dsm_slab_place *at)
