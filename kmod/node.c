@@ -130,21 +130,22 @@ unlock:
 static void dsm_node_recheck(struct dsm_node *node, struct dsm_region *region)
 {
 	struct dsm_wire_region in = { .id = cpu_to_le64(region->id) };
+	u64 born = dsm_region_registrar_born(region);
 	struct dsm_wire_region out;
-	u64 born = 0;
+	int err;
 
-	if (region->registrar != node->id)
-		born = READ_ONCE(node->links[region->registrar]->born);
-	/* A registrar in a new life knows nothing of it: that is no removal. */
-	if (READ_ONCE(region->registrar_born) != born) {
-		dsm_region_describe(region, &in);
-		if (!dsm_registrar_ask_region(node, region->registrar,
-					      DSM_MSG_REGION_RESTORE, &in, &out))
-			WRITE_ONCE(region->registrar_born, born);
+	err = dsm_region_restore(region);
+	if (err > 0)
+		err = dsm_registrar_ask_region(node, region->registrar,
+					       DSM_MSG_REGION_CHECK, &in, &out);
+	/* A life that began meanwhile knows nothing of it yet, and is asked again. */
+	if (dsm_region_registrar_born(region) != born)
 		return;
-	}
-	if (dsm_registrar_ask_region(node, region->registrar, DSM_MSG_REGION_CHECK, &in,
-				     &out) == -ENOENT)
+	if (err == -EEXIST)
+		pr_warn("node %u: region \"%s\" ends: its registrar restarted, and there is a new one of that name\n",
+			node->id, region->name);
+	/* Without its name it could be neither found nor removed. */
+	if (err == -EEXIST || err == -ENOENT)
 		dsm_node_end_region(node, region);
 }
 

@@ -65,6 +65,20 @@ void dsm_region_put(struct dsm_region *region)
 	kref_put(&region->ref, dsm_region_free);
 }
 
+/**
+ * dsm_region_registrar_born() - in which life is the region's registrar?
+ * @region: any
+ *
+ * An answer was given in a life that was the same before the question and after it.
+ */
+u64 dsm_region_registrar_born(const struct dsm_region *region)
+{
+	const struct dsm_node *node = region->node;
+
+	return region->registrar == node->id ?
+	       0 : READ_ONCE(node->links[region->registrar]->born);
+}
+
 static struct dsm_region *dsm_region_alloc(struct dsm_node *node,
 					   const struct dsm_wire_region *wire)
 {
@@ -77,8 +91,6 @@ static struct dsm_region *dsm_region_alloc(struct dsm_node *node,
 	kref_init(&region->ref);
 	region->id = le64_to_cpu(wire->id);
 	region->registrar = dsm_registrar_of(node, wire->name);
-	if (region->registrar != node->id)
-		region->registrar_born = READ_ONCE(node->links[region->registrar]->born);
 	region->uid = make_kuid(&init_user_ns, le32_to_cpu(wire->uid));
 	region->gid = make_kgid(&init_user_ns, le32_to_cpu(wire->gid));
 	region->mode = le32_to_cpu(wire->mode) & 0777;
@@ -108,6 +120,7 @@ static struct dsm_region *dsm_region_alloc(struct dsm_node *node,
 	region->mapping = region->inode->i_mapping;
 	kref_get(&node->ref);
 	region->node = node;
+	region->registrar_born = dsm_region_registrar_born(region);
 	return region;
 
 release_fs:
@@ -224,15 +237,36 @@ struct dsm_region *dsm_region_open(struct dsm_node *node, const char *name)
 	return ERR_PTR(err);
 }
 
-/* What its record says, but for the names. */
-void dsm_region_describe(const struct dsm_region *region, struct dsm_wire_region *out)
+/**
+ * dsm_region_restore() - tell a registrar in a new life of a region that it kept
+ * @region: any
+ *
+ * The names in it are lost.
+ *
+ * Context: process; killable.
+ * Return: 0: it knows it again; 1: it is in no new life; -EEXIST: it has another region
+ * of that name by now; else as dsm_registrar_ask_region().
+ */
+int dsm_region_restore(struct dsm_region *region)
 {
-	memset(out, 0, sizeof(*out));
-	out->id = cpu_to_le64(region->id);
-	out->uid = cpu_to_le32(from_kuid(&init_user_ns, region->uid));
-	out->gid = cpu_to_le32(from_kgid(&init_user_ns, region->gid));
-	out->mode = cpu_to_le32(region->mode);
-	strscpy(out->name, region->name, sizeof(out->name));
+	struct dsm_wire_region in = {
+		.id = cpu_to_le64(region->id),
+		.uid = cpu_to_le32(from_kuid(&init_user_ns, region->uid)),
+		.gid = cpu_to_le32(from_kgid(&init_user_ns, region->gid)),
+		.mode = cpu_to_le32(region->mode),
+	};
+	u64 born = dsm_region_registrar_born(region);
+	struct dsm_wire_region out;
+	int err;
+
+	if (READ_ONCE(region->registrar_born) == born)
+		return 1;
+	strscpy(in.name, region->name, sizeof(in.name));
+	err = dsm_registrar_ask_region(region->node, region->registrar,
+				       DSM_MSG_REGION_RESTORE, &in, &out);
+	if (!err)
+		WRITE_ONCE(region->registrar_born, born);
+	return err;
 }
 
 /**
@@ -373,6 +407,21 @@ void dsm_region_window_changed(struct dsm_region *region, pgoff_t first,
 
 /* ---- named handles ---- */
 
+static int dsm_region_ask_name(struct dsm_region *region, enum dsm_wire_type type,
+			       const struct dsm_wire_name *in, struct dsm_wire_name *out)
+{
+	u64 born = READ_ONCE(region->registrar_born);
+	int err;
+
+	err = dsm_registrar_ask_name(region->node, region->registrar, type, in, out);
+	if (err != -EIDRM || READ_ONCE(region->gone))
+		return err;
+	/* Removed, or the registrar is in a new life and knows nothing of it yet? */
+	if (dsm_region_restore(region) && READ_ONCE(region->registrar_born) == born)
+		return err;
+	return dsm_registrar_ask_name(region->node, region->registrar, type, in, out);
+}
+
 /**
  * dsm_region_publish() - give an object a name
  * @region: whose object it is; the caller has checked that
@@ -395,8 +444,7 @@ int dsm_region_publish(struct dsm_region *region, const char *name,
 	struct dsm_wire_name out;
 
 	strscpy(in.name, name, sizeof(in.name));
-	return dsm_registrar_ask_name(region->node, region->registrar,
-				      DSM_MSG_NAME_PUBLISH, &in, &out);
+	return dsm_region_ask_name(region, DSM_MSG_NAME_PUBLISH, &in, &out);
 }
 
 static bool dsm_region_has_news(struct dsm_region *region, int seq)
@@ -434,8 +482,7 @@ int dsm_region_lookup(struct dsm_region *region, const char *name, bool take,
 		seq = atomic_read(&region->news_seq);
 		if (READ_ONCE(region->gone))
 			return -EIDRM;
-		err = dsm_registrar_ask_name(region->node, region->registrar,
-					     DSM_MSG_NAME_LOOKUP, &in, &out);
+		err = dsm_region_ask_name(region, DSM_MSG_NAME_LOOKUP, &in, &out);
 		if (err != -ENOENT || !timeout_ms)
 			break;
 		if (!time_before64(get_jiffies_64(), end))

@@ -106,7 +106,8 @@ struct dsm_region *dsm_region_find(struct dsm_node *node, u64 id);
 struct dsm_region *dsm_region_next(struct dsm_node *node, unsigned long *index);
 void dsm_region_put(struct dsm_region *region);
 void dsm_region_forget(struct dsm_region *region);
-void dsm_region_describe(const struct dsm_region *region, struct dsm_wire_region *out);
+u64 dsm_region_registrar_born(const struct dsm_region *region);
+int dsm_region_restore(struct dsm_region *region);
 int dsm_region_permit(const struct dsm_region *region, bool write);
 
 bool dsm_region_fetch_begin(struct dsm_region *region);

@@ -177,4 +177,72 @@ TEST_F(gone, registrar_that_is_back_knows_the_region)
 	dsm_detach(dsm);
 }
 
+/* Its region and an object are known to NODE_HOME alone; others are restarted. */
+static struct dsm *known_at_home(const char *name, struct dsm_ref *ref)
+{
+	struct dsm *dsm;
+
+	if (dsm_region_create(NODE_HOME, name, 0600))
+		return NULL;
+	dsm = attach_at(NODE_HOME, name, O_RDWR);
+	if (dsm && dsm_alloc(dsm, OBJECT_BYTES, ref) &&
+	    !dsm_return_mut(dsm, ref))
+		return dsm;
+	dsm_detach(dsm);
+	return NULL;
+}
+
+TEST_F(gone, who_asks_first_tells_a_registrar_that_is_back)
+{
+	char name[DSM_NAME_BYTES];
+	struct dsm *dsm;
+	int err;
+
+	ASSERT_EQ(0, dsm_region_remove(NODE_HOME, self->region));
+	ASSERT_EQ(0, region_name_at(NODE_TIGHT, name));
+	dsm = known_at_home(name, &self->ref);
+	ASSERT_NE(NULL, dsm);
+	ASSERT_EQ(0, dsm_publish(dsm, "object", &self->ref));
+	for (unsigned int i = 0; i < 8; i++) {
+		ASSERT_EQ(0, node_set_up(NODE_TIGHT, false));
+		ASSERT_EQ(0, node_set_up(NODE_TIGHT, true));
+		/* The region has not been removed, whatever the registrar knows. */
+		do
+			err = dsm_lookup(dsm, "object", 0, NULL) ? 0 : errno;
+		while (err == EHOSTDOWN);
+		EXPECT_EQ(ENOENT, err);
+		EXPECT_EQ(0, dsm_publish(dsm, "object", &self->ref));
+		EXPECT_NE(NULL, dsm_lookup(dsm, "object", 0, NULL));
+	}
+	dsm_detach(dsm);
+	EXPECT_EQ(0, dsm_region_remove(NODE_HOME, name));
+	EXPECT_TRUE(wait_until(has_no_chunk, NULL, WAIT_MS));
+}
+
+/* Two regions of one name: one could never be removed. */
+TEST_F(gone, a_region_ends_whose_name_was_given_anew)
+{
+	char name[DSM_NAME_BYTES];
+	unsigned int tries = 0;
+	struct dsm *dsm;
+
+	ASSERT_EQ(0, dsm_region_remove(NODE_HOME, self->region));
+	ASSERT_EQ(0, region_name_at(NODE_TIGHT, name));
+	dsm = known_at_home(name, &self->ref);
+	ASSERT_NE(NULL, dsm);
+	/* Until we are faster than who knows it. */
+	do {
+		ASSERT_GT(20, tries++);
+		ASSERT_EQ(0, node_set_up(NODE_TIGHT, false));
+		ASSERT_EQ(0, node_set_up(NODE_TIGHT, true));
+	} while (dsm_region_create(NODE_TIGHT, name, 0600));
+	EXPECT_TRUE(wait_until(has_no_chunk, NULL, WAIT_MS));
+	EXPECT_EQ(NULL, dsm_alloc(dsm, OBJECT_BYTES, &self->ref));
+	EXPECT_EQ(EIDRM, errno);
+	dsm_detach(dsm);
+	dsm = attach_at(NODE_HOME, name, O_RDWR);
+	EXPECT_NE(NULL, dsm);
+	dsm_detach(dsm);
+}
+
 TEST_HARNESS_MAIN
