@@ -453,8 +453,11 @@ int dsm_handshake_accept(struct dsm_node *node, struct rdma_cm_id *id,
 				   &node->config.members[open->from].addr))
 		err = -ENOENT;
 	if (!err) {
-		link = open->from == node->id ? READ_ONCE(node->loop) :
-						READ_ONCE(node->links[open->from]);
+		if (open->from == node->id)
+			link = READ_ONCE(node->loop);
+		/* Pairs with the node's release: all links are there, or none. */
+		else if (smp_load_acquire(&node->linked))
+			link = node->links[open->from];
 		if (!link)
 			err = -EAGAIN;
 		else if (link->active)

@@ -262,6 +262,9 @@ int dsm_node_alloc(struct dsm_region *region, u32 home, struct dsm_ref *ref)
 		goto free;
 	ref->addr = le64_to_cpu(reply->alloc.addr);
 	ref->version = le64_to_cpu(reply->alloc.version);
+	/* Less than was asked for would be taken for more. */
+	if (le64_to_cpu(reply->alloc.size) < ref->size)
+		err = -EPROTO;
 	ref->size = le64_to_cpu(reply->alloc.size);
 	if (dsm_ref_check(node, ref) || dsm_ref_home(node, ref) != home)
 		err = -EPROTO;
@@ -467,19 +470,20 @@ static int dsm_node_link_self(struct dsm_node *node)
 
 static int dsm_node_link_peers(struct dsm_node *node)
 {
-	struct dsm_link *link;
 	unsigned int i;
 
 	for (i = 0; i < DSM_MAX_NODES; i++) {
 		if (i == node->id || !node->config.members[i].present)
 			continue;
-		link = dsm_link_alloc(node, i, node->id < i);
-		if (!link)
+		node->links[i] = dsm_link_alloc(node, i, node->id < i);
+		if (!node->links[i])
 			return -ENOMEM;
-		/* From here on the peer's requests are answered. */
-		smp_store_release(&node->links[i], link);
-		dsm_link_start(link);
 	}
+	/* One peer's request may need the link to another.  Pairs with who accepts. */
+	smp_store_release(&node->linked, true);
+	for (i = 0; i < DSM_MAX_NODES; i++)
+		if (i != node->id && node->links[i])
+			dsm_link_start(node->links[i]);
 	return 0;
 }
 

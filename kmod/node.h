@@ -117,6 +117,7 @@ struct dsm_node_config {
  * @region_news: upcall: a name may have been published in it
  * @links: by peer, with one to itself
  * @loop: passive side of the link to itself
+ * @linked: all of @links are there
  */
 struct dsm_node {
 	struct dsm_node_config config;
@@ -147,6 +148,7 @@ struct dsm_node {
 	void (*region_news)(struct dsm_node *node, u64 region);
 	struct dsm_link *links[DSM_MAX_NODES];
 	struct dsm_link *loop;
+	bool linked;
 	struct dsm_dir dir;
 	struct dsm_chunks chunks;
 	struct dsm_room room;

@@ -608,6 +608,56 @@ TEST_F(message, bad_answers)
 	worker_stop(&w);
 }
 
+static long job_alloc_there(struct dsm *dsm, void *arg)
+{
+	return dsm_alloc_on(dsm, ROGUE_LOW, PAGE_BYTES, arg) ? errno : 0;
+}
+
+TEST_F(message, bad_answers_to_an_allocation)
+{
+	const uint64_t large = DSM_WORD(DSM_STATE_LIVE, DSM_LINES_LARGE, 1);
+	const uint64_t line = DSM_WORD(DSM_STATE_LIVE, 1, 1);
+	/* What the process asked for, and that is at home with who answers. */
+	const struct {
+		const char *name;
+		int error;
+		uint64_t addr, version, size;
+	} bad[] = {
+		{ "right", 0, RANGE_BASE, large, PAGE_BYTES },
+		{ "less", EPROTO, RANGE_BASE, line, 64 },
+		{ "nothing", EPROTO, RANGE_BASE, large, 0 },
+		{ "too much", EPROTO, RANGE_BASE, large,
+		  PARTITION_BYTES + PAGE_BYTES },
+		{ "the asker's", EPROTO, RANGE_BASE + VICTIM * PARTITION_BYTES,
+		  large, PAGE_BYTES },
+		{ "out of range", EPROTO, RANGE_BASE - PAGE_BYTES, large,
+		  PAGE_BYTES },
+	};
+	struct worker w;
+
+	ASSERT_EQ(0, worker_start(&w, VICTIM, shared_region(), O_RDWR));
+	ASSERT_EQ(0, session_up(&self->s, ROGUE_LOW, VICTIM, &self->directory));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct dsm_wire_alloc answer = { .addr = bad[i].addr,
+						 .version = bad[i].version,
+						 .size = bad[i].size };
+		struct dsm_wire_message m = {};
+
+		ASSERT_EQ(0, worker_post(&w, job_alloc_there));
+		ASSERT_EQ(0,
+			  session_asked(&self->s, DSM_MSG_ALLOC, &m, STEP_MS));
+		EXPECT_EQ(PAGE_BYTES, m.alloc.size);
+		ASSERT_EQ(0, session_reply(&self->s, &m, 0, &answer,
+					   sizeof(answer)));
+		EXPECT_EQ(bad[i].error, worker_wait(&w, WAIT_MS))
+		{
+			TH_LOG("%s", bad[i].name);
+		}
+	}
+	EXPECT_TRUE(is_served(&self->s));
+	worker_stop(&w);
+}
+
 /* ---- floods ---- */
 
 TEST_F(message, flood_without_taking_answers)
