@@ -564,6 +564,7 @@ void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last)
 {
 	struct dsm_copy *copy;
 	unsigned long pgoff = first;
+	bool present;
 
 	for (;;) {
 		rcu_read_lock();
@@ -574,6 +575,7 @@ void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last)
 				xa_cmpxchg(&region->copies, pgoff, copy, NULL, 0);
 			if (pgoff++ == last)
 				break;
+			cond_resched();
 			continue;
 		}
 		if (copy && !refcount_inc_not_zero(&copy->ref)) {
@@ -586,14 +588,15 @@ void dsm_copy_drop(struct dsm_region *region, pgoff_t first, pgoff_t last)
 			break;
 		dsm_copy_lock_idle(copy);
 		if (dsm_copy_test(copy, DSM_COPY_DEAD)) {
+			/* Evicted meanwhile: it may have left a value. */
 			dsm_copy_unlock(copy);
-		} else {
-			bool present = dsm_copy_test(copy, DSM_COPY_PRESENT);
-
-			dsm_stat_add(region->node->stat, DSM_COUNTER_PAGES_REVOKED, present);
-			dsm_stat_add(region->stat, DSM_COUNTER_PAGES_REVOKED, present);
-			dsm_copy_kill(copy);
+			dsm_copy_put(copy);
+			continue;
 		}
+		present = dsm_copy_test(copy, DSM_COPY_PRESENT);
+		dsm_stat_add(region->node->stat, DSM_COUNTER_PAGES_REVOKED, present);
+		dsm_stat_add(region->stat, DSM_COUNTER_PAGES_REVOKED, present);
+		dsm_copy_kill(copy);
 		dsm_copy_put(copy);
 		/* Not twice, if it is added again. */
 		if (pgoff++ == last)
