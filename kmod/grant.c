@@ -369,8 +369,8 @@ void dsm_grant_prefetch(struct dsm_grants *grants, struct dsm_region *region,
 			const struct dsm_ref *ref)
 {
 	struct dsm_want want;
+	pgoff_t pgoff, end;
 	bool borrowed;
-	pgoff_t pgoff;
 
 	if (dsm_ref_check(region->node, ref) || dsm_ref_local(region->node, ref))
 		return;
@@ -380,7 +380,8 @@ void dsm_grant_prefetch(struct dsm_grants *grants, struct dsm_region *region,
 	up_read(&grants->lock);
 	if (!borrowed)
 		return;
-	for (pgoff = want.first; pgoff < want.end && !fatal_signal_pending(current);
+	end = min_t(pgoff_t, want.end, want.first + region->node->copies.limit);
+	for (pgoff = want.first; pgoff < end && !fatal_signal_pending(current);
 	     pgoff = round_down(pgoff, DSM_CHUNK_PAGES) + DSM_CHUNK_PAGES)
 		dsm_copy_readahead(region, &want, pgoff, DSM_CHUNK_PAGES);
 }
