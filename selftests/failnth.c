@@ -507,6 +507,25 @@ static bool knob_set(const char *path, const char *value, char *saved,
 	return ok;
 }
 
+static bool knobs_set(char saved[ARRAY_SIZE(knobs)][16])
+{
+	bool ok = true;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(knobs); i++)
+		ok &= knob_set(knobs[i].path, knobs[i].value, saved[i],
+			       sizeof(saved[i]));
+	return ok;
+}
+
+static bool knobs_restore(char saved[ARRAY_SIZE(knobs)][16])
+{
+	bool ok = true;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(knobs); i++)
+		ok &= knob_set(knobs[i].path, saved[i], NULL, 0);
+	return ok;
+}
+
 static int module_refs(void)
 {
 	char text[16] = "";
@@ -523,10 +542,7 @@ FIXTURE_SETUP(failnth)
 	self->nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (self->nth < 0)
 		return;
-	for (unsigned int i = 0; i < ARRAY_SIZE(knobs); i++) {
-		ASSERT_TRUE(knob_set(knobs[i].path, knobs[i].value,
-				     self->saved[i], sizeof(self->saved[i])));
-	}
+	ASSERT_TRUE(knobs_set(self->saved));
 	regions_clear();
 	ASSERT_EQ(0, region_name_at(variant->registrar, self->r.region));
 	for (unsigned int node = NODE_HOME; node <= NODE_LAST; node++) {
@@ -542,8 +558,7 @@ FIXTURE_TEARDOWN(failnth)
 {
 	if (self->nth < 0)
 		return;
-	for (unsigned int i = 0; i < ARRAY_SIZE(knobs); i++)
-		EXPECT_TRUE(knob_set(knobs[i].path, self->saved[i], NULL, 0));
+	EXPECT_TRUE(knobs_restore(self->saved));
 	close(self->nth);
 	regions_clear();
 }
@@ -685,6 +700,68 @@ TEST_F_TIMEOUT(failnth, every_allocation_fails_once, 600)
 		EXPECT_LT(0, made_room);
 	}
 	TH_LOG("%u allocations, %u of them needed", r->n - 1, needed);
+}
+
+/* ---- memory that is short for good ---- */
+
+static bool short_of_pages(int on, const char *after)
+{
+	static const char *const path[] = { DEBUGFS
+					    "fail_page_alloc/task-filter",
+					    DEBUGFS
+					    "fail_page_alloc/probability",
+					    DEBUGFS "fail_page_alloc/times",
+					    DEBUGFS "fail_page_alloc/space",
+					    "/proc/thread-self/make-it-fail" };
+	const char *const begin[] = { "Y", "100", "-1", after, "1" };
+	const char *const end[] = { "N", "0", "1", "0", "0" };
+	bool ok = true;
+
+	for (unsigned int i = ARRAY_SIZE(path); i-- && !on;)
+		ok &= knob_set(path[i], end[i], NULL, 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(path) && on; i++)
+		ok &= knob_set(path[i], begin[i], NULL, 0);
+	return ok;
+}
+
+/* There is memory for the first chunks of an object, for no more, and will not be. */
+TEST(memory_that_stays_short_ends_the_search_for_room)
+{
+	static const char *const after[] = { "0", "1000000", "2500000",
+					     "4500000" };
+	char saved[ARRAY_SIZE(knobs)][16] = {};
+	struct counters before, c;
+	struct round r = {};
+
+	if (access("/proc/thread-self/fail-nth", F_OK))
+		SKIP(return, "the kernel has no fault injection");
+	regions_clear();
+	ASSERT_EQ(0, region_name_at(NODE_HOME, r.region));
+	ASSERT_EQ(0, dsm_region_create(NODE_HOME, r.region, 0600));
+	ASSERT_EQ(0, mlockall(MCL_CURRENT));
+	ASSERT_TRUE(knobs_set(saved));
+	ASSERT_EQ(0, attach_node(&r, NODE_HOME));
+	for (unsigned int i = 0; i < ARRAY_SIZE(after); i++) {
+		struct dsm_ref ref = { .size = 8 * DSM_CHUNK_SIZE };
+		int err;
+
+		ASSERT_EQ(0, counters_read(NODE_HOME, 0, &before));
+		EXPECT_TRUE(short_of_pages(1, after[i]));
+		err = object(&r, DSM_IOC_ALLOC, ref);
+		EXPECT_TRUE(short_of_pages(0, NULL));
+		EXPECT_EQ(-ENOMEM, err);
+		c = counters_since(NODE_HOME, 0, &before);
+		TH_LOG("after %s bytes: %lu chunks populated, %lu released",
+		       after[i], COUNT(c, CHUNKS_POPULATED),
+		       COUNT(c, CHUNKS_RELEASED));
+		/* Once more, and not again. */
+		EXPECT_GE(4, COUNT(c, CHUNKS_POPULATED));
+		EXPECT_EQ(0, object(&r, DSM_IOC_ALLOC, ref));
+		EXPECT_EQ(0, run_free(&r));
+	}
+	EXPECT_TRUE(knobs_restore(saved));
+	round_close(&r);
+	regions_clear();
 }
 
 TEST_HARNESS_MAIN
