@@ -105,17 +105,10 @@ static int range_map(int fd, int accmode, uint64_t base, uint64_t span)
 {
 	int prot = PROT_READ | (accmode == O_RDWR ? PROT_WRITE : 0);
 	void *want = (void *)(uintptr_t)base;
-	void *got;
 
-	got = mmap(want, span, prot,
-		   MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_NORESERVE, fd, 0);
-	if (got == want)
+	if (mmap(want, span, prot, MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_NORESERVE,
+		 fd, 0) == want)
 		return 0;
-	/* Kernels before 4.17 take the address for a hint. */
-	if (got != MAP_FAILED) {
-		munmap(got, span);
-		errno = EEXIST;
-	}
 	if (errno == EEXIST)
 		errno = EBUSY;
 	return -1;
