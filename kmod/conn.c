@@ -32,7 +32,7 @@ static int dsm_conn_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 			       min_t(size_t, sizeof(conn->reply),
 				     event->param.conn.private_data_len));
 		WRITE_ONCE(conn->established, true);
-		smp_mb();	/* pairs with that in dsm_link_ready() */
+		smp_mb();	/* pairs with that in dsm_handshake_ready() */
 		if (!s->active && test_bit(DSM_SESSION_READY, &s->flags))
 			s->changed(s);
 		break;

@@ -242,7 +242,7 @@ static void dsm_link_one_work(struct work_struct *work)
  * @len: bytes of it
  * @silent: out: bit by node: did not answer; may be NULL
  *
- * Context: process; waits for all answers, DSM_CALL_TIMEOUT_MS at the most.
+ * Context: process; waits for all answers, as long as one call may take.
  */
 void dsm_link_call_all(struct dsm_node *node, enum dsm_wire_type type,
 		       const void *payload, size_t len, unsigned long *silent)
@@ -250,7 +250,7 @@ void dsm_link_call_all(struct dsm_node *node, enum dsm_wire_type type,
 	struct dsm_link_one *all, *one;
 	unsigned int i;
 
-	/* Peers that cannot be told count as silent: the caller cuts them off. */
+	/* Who is not told must be known to be: this may not fail. */
 	all = kvcalloc(DSM_MAX_NODES, sizeof(*all), GFP_KERNEL | __GFP_NOFAIL);
 	for (i = 0; i < DSM_MAX_NODES; i++) {
 		one = &all[i];

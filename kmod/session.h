@@ -19,7 +19,6 @@ struct dsm_session;
 
 enum {
 	DSM_CONNS = 3,			/* 0: control, others: one-sided requests */
-	DSM_OP_REQUESTS = 2,		/* most that one operation chains */
 	DSM_READ_PAGES = 16,		/* most that one READ scatters */
 	DSM_READS_IN_FLIGHT = 16,	/* asked of the device of each side */
 };
