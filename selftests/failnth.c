@@ -739,15 +739,15 @@ TEST(memory_that_stays_short_ends_the_search_for_room)
 	if (access("/proc/thread-self/fail-nth", F_OK))
 		SKIP(return, "the kernel has no fault injection");
 	regions_clear();
-	ASSERT_EQ(0, region_name_at(NODE_HOME, r.region));
-	ASSERT_EQ(0, dsm_region_create(NODE_HOME, r.region, 0600));
 	ASSERT_EQ(0, mlockall(MCL_CURRENT));
 	ASSERT_TRUE(knobs_set(saved));
-	ASSERT_EQ(0, attach_node(&r, NODE_HOME));
 	for (unsigned int i = 0; i < ARRAY_SIZE(after); i++) {
 		struct dsm_ref ref = { .size = 8 * DSM_CHUNK_SIZE };
 		int err;
 
+		ASSERT_EQ(0, region_name_at(NODE_HOME, r.region));
+		ASSERT_EQ(0, dsm_region_create(NODE_HOME, r.region, 0600));
+		ASSERT_EQ(0, attach_node(&r, NODE_HOME));
 		ASSERT_EQ(0, counters_read(NODE_HOME, 0, &before));
 		EXPECT_TRUE(short_of_pages(1, after[i]));
 		err = object(&r, DSM_IOC_ALLOC, ref);
@@ -760,13 +760,11 @@ TEST(memory_that_stays_short_ends_the_search_for_room)
 		/* Once more, and not again. */
 		EXPECT_GE(4, COUNT(c, CHUNKS_POPULATED));
 		EXPECT_EQ(0, object(&r, DSM_IOC_ALLOC, ref));
-		EXPECT_EQ(0, run_return_excl(&r));
-		EXPECT_EQ(0, run_free(&r));
+		round_close(&r);
+		EXPECT_EQ(0, dsm_region_remove(NODE_HOME, r.region));
+		EXPECT_TRUE(wait_until(has_no_chunk, NULL, WAIT_MS));
 	}
 	EXPECT_TRUE(knobs_restore(saved));
-	round_close(&r);
-	EXPECT_EQ(0, dsm_region_remove(NODE_HOME, r.region));
-	EXPECT_TRUE(wait_until(has_no_chunk, NULL, WAIT_MS));
 }
 
 TEST_HARNESS_MAIN
