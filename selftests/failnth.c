@@ -702,24 +702,21 @@ TEST_F_TIMEOUT(failnth, every_allocation_fails_once, 600)
 
 /* ---- memory that is short for good ---- */
 
-static bool short_of_pages(int on, const char *after)
+/* Of the pages that this thread asks for, from some on, all are refused. */
+static bool pages_end(const char *after)
 {
-	static const char *const path[] = { DEBUGFS
-					    "fail_page_alloc/task-filter",
-					    DEBUGFS
-					    "fail_page_alloc/probability",
-					    DEBUGFS "fail_page_alloc/times",
-					    DEBUGFS "fail_page_alloc/space",
-					    "/proc/thread-self/make-it-fail" };
-	const char *const begin[] = { "Y", "100", "-1", after, "1" };
-	const char *const end[] = { "N", "0", "1", "0", "0" };
-	bool ok = true;
+	return knob_set(DEBUGFS "fail_page_alloc/task-filter", "Y", NULL, 0) &&
+	       knob_set(DEBUGFS "fail_page_alloc/times", "-1", NULL, 0) &&
+	       knob_set(DEBUGFS "fail_page_alloc/space", after, NULL, 0) &&
+	       knob_set(DEBUGFS "fail_page_alloc/probability", "100", NULL, 0);
+}
 
-	for (unsigned int i = ARRAY_SIZE(path); i-- && !on;)
-		ok &= knob_set(path[i], end[i], NULL, 0);
-	for (unsigned int i = 0; i < ARRAY_SIZE(path) && on; i++)
-		ok &= knob_set(path[i], begin[i], NULL, 0);
-	return ok;
+static bool pages_come(void)
+{
+	return knob_set(DEBUGFS "fail_page_alloc/probability", "0", NULL, 0) &&
+	       knob_set(DEBUGFS "fail_page_alloc/space", "0", NULL, 0) &&
+	       knob_set(DEBUGFS "fail_page_alloc/times", "1", NULL, 0) &&
+	       knob_set(DEBUGFS "fail_page_alloc/task-filter", "N", NULL, 0);
 }
 
 static bool has_no_chunk(void *arg)
@@ -735,8 +732,9 @@ TEST(memory_that_stays_short_ends_the_search_for_room)
 	char saved[ARRAY_SIZE(knobs)][16] = {};
 	struct counters before, c;
 	struct round r = {};
+	int fails = open("/proc/thread-self/make-it-fail", O_RDWR | O_CLOEXEC);
 
-	if (access("/proc/thread-self/fail-nth", F_OK))
+	if (fails < 0)
 		SKIP(return, "the kernel has no fault injection");
 	regions_clear();
 	ASSERT_EQ(0, mlockall(MCL_CURRENT));
@@ -749,9 +747,11 @@ TEST(memory_that_stays_short_ends_the_search_for_room)
 		ASSERT_EQ(0, dsm_region_create(NODE_HOME, r.region, 0600));
 		ASSERT_EQ(0, attach_node(&r, NODE_HOME));
 		ASSERT_EQ(0, counters_read(NODE_HOME, 0, &before));
-		EXPECT_TRUE(short_of_pages(1, after[i]));
+		ASSERT_TRUE(pages_end(after[i]));
+		ASSERT_EQ(1, pwrite(fails, "1", 1, 0));
 		err = object(&r, DSM_IOC_ALLOC, ref);
-		EXPECT_TRUE(short_of_pages(0, NULL));
+		ASSERT_EQ(1, pwrite(fails, "0", 1, 0));
+		ASSERT_TRUE(pages_come());
 		EXPECT_EQ(-ENOMEM, err);
 		c = counters_since(NODE_HOME, 0, &before);
 		TH_LOG("after %s pages: %lu chunks populated, %lu released",
@@ -765,6 +765,7 @@ TEST(memory_that_stays_short_ends_the_search_for_room)
 		EXPECT_TRUE(wait_until(has_no_chunk, NULL, WAIT_MS));
 	}
 	EXPECT_TRUE(knobs_restore(saved));
+	close(fails);
 }
 
 TEST_HARNESS_MAIN
