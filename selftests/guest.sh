@@ -57,6 +57,8 @@ run_suite()
 	problem=
 	echo "# begin $2"
 	dmesg -c >/dev/null
+	# Suites make others.
+	write_conf
 
 	if ! why=$(prepare "$3" 2>&1); then
 		problem=$why
@@ -93,7 +95,6 @@ shift
 started=$(date +%s)
 worst=0
 number=0
-write_conf
 echo "TAP version 13"
 for name; do
 	if [ "$seconds" -gt 0 ] &&

@@ -32,7 +32,6 @@ awk -v memory=$memory -v cache=$cache -v tight=$tight -v tight_cache=$tight_cach
 	/^(cluster|key) / { print }
 	/^node / { print "node", $2, "addr", $4, "memory", memory, "cache",
 		   ($2 == tight ? tight_cache : cache) }' /etc/dsm.conf >"$CONF"
-trap write_conf EXIT
 # Who drops caches shall not say so each time.
 echo 4 >/proc/sys/vm/drop_caches
 if ! module_load || ! cluster_up "$DSM_NODE"; then

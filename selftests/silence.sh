@@ -14,9 +14,6 @@ for id in 1 2 3 4 5 6 7 8 9; do
 		"$([ $id = 1 ] && echo 1M || echo 8M)"
 done >>"$CONF"
 
-# Its configuration is not that of the other suites.
-trap write_conf EXIT
-
 if ! module_load || ! cluster_up 1 2 3 4 5 6 7 8 9; then
 	echo "Bail out! no cluster"
 	exit 1
