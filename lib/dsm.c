@@ -106,8 +106,9 @@ static int range_map(int fd, int accmode, uint64_t base, uint64_t span)
 	int prot = PROT_READ | (accmode == O_RDWR ? PROT_WRITE : 0);
 	void *want = (void *)(uintptr_t)base;
 
-	if (mmap(want, span, prot, MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_NORESERVE,
-		 fd, 0) == want)
+	if (mmap(want, span, prot,
+		 MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_NORESERVE, fd,
+		 0) == want)
 		return 0;
 	if (errno == EEXIST)
 		errno = EBUSY;
