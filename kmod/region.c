@@ -411,13 +411,16 @@ static int dsm_region_ask_name(struct dsm_region *region, enum dsm_wire_type typ
 			       const struct dsm_wire_name *in, struct dsm_wire_name *out)
 {
 	u64 born = READ_ONCE(region->registrar_born);
-	int err;
+	int err, again;
 
 	err = dsm_registrar_ask_name(region->node, region->registrar, type, in, out);
 	if (err != -EIDRM || READ_ONCE(region->gone))
 		return err;
 	/* Removed, or the registrar is in a new life and knows nothing of it yet? */
-	if (dsm_region_restore(region) && READ_ONCE(region->registrar_born) == born)
+	again = dsm_region_restore(region);
+	if (again == -EHOSTDOWN || again == -EINTR || again == -ENOMEM)
+		return again;
+	if (again && READ_ONCE(region->registrar_born) == born)
 		return err;
 	return dsm_registrar_ask_name(region->node, region->registrar, type, in, out);
 }
