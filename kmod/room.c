@@ -75,7 +75,7 @@ static void dsm_room_work(struct work_struct *work)
 	bool told = true;
 	LIST_HEAD(hidden);
 
-	/* Before any is hidden, and when all are shown: both under dsm_chunks.lock. */
+	/* Before any is hidden, and after: who missed one under dsm_chunks.lock sees it. */
 	WRITE_ONCE(room->turn, room->turn + 1);
 	dsm_room_hide(node, &hidden);
 	/* Of a region that has ended just now. */
@@ -168,7 +168,7 @@ static bool dsm_room_made(struct dsm_node *node, struct dsm_room_try *try,
 		return false;
 	}
 	released = READ_ONCE(node->chunks.released) != try->released;
-	/* Memory that the kernel takes elsewhere, or gave just for this, ends no search. */
+	/* What was given back may have been its own, and too little again: not for ever. */
 	try->last = !released || *err == -ENOMEM;
 	return released || hidden;
 }

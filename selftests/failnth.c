@@ -700,7 +700,7 @@ TEST_F_TIMEOUT(failnth, every_allocation_fails_once, 600)
 	TH_LOG("%u allocations, %u of them needed", r->n - 1, needed);
 }
 
-/* ---- memory that is short for good ---- */
+/* ---- memory that stays short ---- */
 
 /* Of the pages that this thread asks for, from some on, all are refused. */
 static bool pages_end(const char *after)
@@ -726,7 +726,7 @@ static bool has_no_chunk(void *arg)
 }
 
 /* There is memory for the first chunks of an object, for no more, and will not be. */
-TEST(memory_that_stays_short_ends_the_search_for_room)
+TEST(what_a_failed_allocation_had_got_is_given_back)
 {
 	static const char *const after[] = { "0", "300", "700", "1200" };
 	char saved[ARRAY_SIZE(knobs)][16] = {};

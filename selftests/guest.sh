@@ -20,7 +20,7 @@ COMPLAINTS="$COMPLAINTS|blocked for more than|detected stall|soft lockup|leak"
 
 SUITE_SECONDS=300
 is_debug_kernel && SUITE_SECONDS=1200
-# The litmus tests take the most: hours.
+# The litmus tests take the most.
 [ -z "$STRESS" ] || SUITE_SECONDS=$((SUITE_SECONDS * 120))
 
 # Line by line, while the suite runs; busybox's sed keeps blocks.
